@@ -1,0 +1,3 @@
+//! The addon's door: thin napi classes over the core. No protocol decision is made here.
+
+pub mod hash;

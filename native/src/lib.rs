@@ -1,0 +1,9 @@
+//! Data plane of meshring.
+//!
+//! What touches every event or every packet lives here; what decides lives in TypeScript.
+//! The core does no I/O and reads no clock: bytes and time go in, bytes and events come out.
+//! Feature `addon` adds the napi classes ([`addon`]) and the drivers that own sockets, files and threads.
+
+#[cfg(feature = "addon")]
+pub mod addon;
+pub mod hash;

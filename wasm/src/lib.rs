@@ -1,0 +1,3 @@
+//! The WebAssembly door: thin wasm-bindgen classes over the same core as the addon.
+
+mod hash;
