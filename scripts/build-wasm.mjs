@@ -16,7 +16,8 @@ const value = digest([...RUST_SOURCES, 'wasm/Cargo.toml', 'wasm/src'], ['native/
 
 if (process.argv.includes('--check')) {
   const stored = existsSync(stamp) ? readFileSync(stamp, 'utf8').trim() : 'none';
-  if (stored !== value) fail('wasm/pkg does not belong to these Rust sources: run `npm run build:wasm` and commit wasm/pkg');
+  if (stored !== value)
+    fail('wasm/pkg does not belong to these Rust sources: run `npm run build:wasm` and commit wasm/pkg');
   say('wasm/pkg is up to date');
   process.exit(0);
 }
@@ -25,7 +26,9 @@ installPackages();
 const cargoBin = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'bin');
 for (const tool of ['wasm-pack', 'wasm-bindgen']) {
   if (!which(tool, [cargoBin])) {
-    const version = readFileSync(join(root, 'Cargo.lock'), 'utf8').match(/name = "wasm-bindgen"\nversion = "([^"]+)"/)?.[1];
+    const version = readFileSync(join(root, 'Cargo.lock'), 'utf8').match(
+      /name = "wasm-bindgen"\nversion = "([^"]+)"/,
+    )?.[1];
     fail(`${tool} is missing: cargo install wasm-pack; cargo install wasm-bindgen-cli --version ${version}`);
   }
 }
@@ -65,9 +68,16 @@ say('optimising with wasm-opt …');
 run(process.execPath, [
   join(root, 'node_modules', 'binaryen', 'bin', 'wasm-opt'),
   '-O3',
-  ...['simd', 'bulk-memory', 'bulk-memory-opt', 'sign-ext', 'nontrapping-float-to-int', 'mutable-globals', 'reference-types', 'multivalue'].map(
-    (feature) => `--enable-${feature}`,
-  ),
+  ...[
+    'simd',
+    'bulk-memory',
+    'bulk-memory-opt',
+    'sign-ext',
+    'nontrapping-float-to-int',
+    'mutable-globals',
+    'reference-types',
+    'multivalue',
+  ].map((feature) => `--enable-${feature}`),
   wasm,
   '-o',
   wasm,

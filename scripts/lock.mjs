@@ -19,7 +19,13 @@ for (const entry of Object.values({ ...lock.packages })) {
     const os = OS.filter((word) => words.includes(word));
     const cpu = CPU.filter((word) => words.includes(word));
     if (os.length === 0 && cpu.length === 0) continue;
-    lock.packages[key] = { version, ...(cpu.length ? { cpu } : {}), dev: true, optional: true, ...(os.length ? { os } : {}) };
+    lock.packages[key] = {
+      version,
+      ...(cpu.length ? { cpu } : {}),
+      dev: true,
+      optional: true,
+      ...(os.length ? { os } : {}),
+    };
     added += 1;
   }
 }

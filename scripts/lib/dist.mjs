@@ -11,13 +11,19 @@ const dist = join(root, 'dist');
 /** Source modules that are public: every entry of the exports map, without extension and `./dist/`. */
 export function publicModules() {
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const files = Object.values(exports).flatMap((target) => (typeof target === 'object' ? [target.require.default] : []));
+  const files = Object.values(exports).flatMap((target) =>
+    typeof target === 'object' ? [target.require.default] : [],
+  );
   return [...new Set(files.map((file) => file.replace(/^\.\/dist\//, '').replace(/\.js$/, '')))];
 }
 
 function sources(folder = '') {
   return readdirSync(join(source, folder), { withFileTypes: true }).flatMap((entry) =>
-    entry.isDirectory() ? sources(join(folder, entry.name)) : entry.name.endsWith('.ts') ? [join(folder, entry.name)] : [],
+    entry.isDirectory()
+      ? sources(join(folder, entry.name))
+      : entry.name.endsWith('.ts')
+        ? [join(folder, entry.name)]
+        : [],
   );
 }
 
@@ -80,8 +86,14 @@ function writeEsmDoors(modules) {
   const require = createRequire(join(dist, 'index.js'));
   for (const name of modules) {
     const file = `./${name.split('/').pop()}.js`;
-    const names = Object.keys(require(join(dist, `${name}.js`))).filter((key) => key !== 'default' && key !== '__esModule');
-    const text = [`import door from '${file}';`, ...names.sort().map((key) => `export const ${key} = door.${key};`), ''];
+    const names = Object.keys(require(join(dist, `${name}.js`))).filter(
+      (key) => key !== 'default' && key !== '__esModule',
+    );
+    const text = [
+      `import door from '${file}';`,
+      ...names.sort().map((key) => `export const ${key} = door.${key};`),
+      '',
+    ];
     writeFileSync(join(dist, `${name}.mjs`), names.length > 0 ? text.join('\n') : `import '${file}';\n`);
     writeFileSync(join(dist, `${name}.d.mts`), `export * from '${file}';\n`);
   }

@@ -30,7 +30,11 @@ export function digest(paths, except = []) {
 /** Whether `outputs` exist and the stamp `name` holds `value`. */
 export function fresh(name, value, outputs) {
   const path = join(root, '.cache', name);
-  return outputs.every((output) => existsSync(join(root, output))) && existsSync(path) && readFileSync(path, 'utf8') === value;
+  return (
+    outputs.every((output) => existsSync(join(root, output))) &&
+    existsSync(path) &&
+    readFileSync(path, 'utf8') === value
+  );
 }
 
 /** Remembers that step `name` succeeded for `value`. */

@@ -53,9 +53,13 @@ export function buildAddon() {
   const value = digest(RUST_SOURCES);
   if (fresh('addon', value, [path])) return true;
   say('building the addon (the first time takes about a minute) …');
-  const code = run(cargo, ['build', '--release', '--locked', '-p', 'meshring', '--features', 'addon'], { mayFail: true });
+  const code = run(cargo, ['build', '--release', '--locked', '-p', 'meshring', '--features', 'addon'], {
+    mayFail: true,
+  });
   if (code !== 0) {
-    say('the addon could not be built (see above; a C compiler is needed: apt-get install build-essential); the WebAssembly build serves');
+    say(
+      'the addon could not be built (see above; a C compiler is needed: apt-get install build-essential); the WebAssembly build serves',
+    );
     return false;
   }
   const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
@@ -71,7 +75,14 @@ export function buildAddon() {
 
 /** Compiles ts/src into dist/ when it changed. */
 export async function buildTypeScript() {
-  const value = digest(['ts/src', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/lib/dist.mjs', 'wasm/pkg']);
+  const value = digest([
+    'ts/src',
+    'package.json',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'scripts/lib/dist.mjs',
+    'wasm/pkg',
+  ]);
   if (fresh('dist', value, ['dist/index.js', 'dist/index.d.ts', 'dist/browser/index.js'])) return;
   say('compiling TypeScript …');
   await buildDist();

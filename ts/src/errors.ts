@@ -45,9 +45,7 @@ export function wrongType(
   needed: string,
   code: 'InvalidArg' | 'StringExpected' | 'NumberExpected' | 'BigintExpected' | 'ArrayExpected',
 ): MeshringError {
-  return new MeshringError(
-    'invalid-argument',
-    `${method}: ${argument} must be ${needed}, got ${describeType(value)}`,
-    { code },
-  );
+  return new MeshringError('invalid-argument', `${method}: ${argument} must be ${needed}, got ${describeType(value)}`, {
+    code,
+  });
 }

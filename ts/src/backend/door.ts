@@ -7,7 +7,10 @@ export interface Door extends HashDoor {}
 /** BLAKE3 and XXH3. */
 export interface HashDoor {
   /** Incremental BLAKE3; mode 0 = hash, 1 = keyed (32-byte key), 2 = derive key (UTF-8 context as key). */
-  readonly Blake3: new (mode: number, key?: Uint8Array) => RawBlake3;
+  readonly Blake3: new (
+    mode: number,
+    key?: Uint8Array,
+  ) => RawBlake3;
   /** XXH3-64, seed 0. */
   xxh3(bytes: Uint8Array): bigint;
 }
