@@ -8,11 +8,14 @@ import { bin, root, run } from './shell.mjs';
 const source = join(root, 'ts', 'src');
 const dist = join(root, 'dist');
 
-/** Source modules that are public: every entry of the exports map, without extension and `./dist/`. */
-export function publicModules() {
+/**
+ * Source modules that are public: every entry of the exports map, without extension and `./dist/`. `browser`: only
+ * those with a `browser` condition; an entry without one needs sockets or files that only Node has.
+ */
+export function publicModules({ browser = false } = {}) {
   const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const files = Object.values(exports).flatMap((target) =>
-    typeof target === 'object' ? [target.require.default] : [],
+    typeof target === 'object' && (!browser || target.browser) ? [target.require.default] : [],
   );
   return [...new Set(files.map((file) => file.replace(/^\.\/dist\//, '').replace(/\.js$/, '')))];
 }
@@ -58,7 +61,7 @@ export async function buildDist() {
   const modules = publicModules();
   await build({
     ...common,
-    entryPoints: modules.map((name) => join(source, `${name}.ts`)),
+    entryPoints: publicModules({ browser: true }).map((name) => join(source, `${name}.ts`)),
     outbase: source,
     outdir: join(dist, 'browser'),
     bundle: true,
