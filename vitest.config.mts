@@ -8,7 +8,7 @@ const source = (name: string) => join(here, 'ts', 'src', name);
 /** `meshring/<module>` means the sources here; the packed package is tested by ts/test/package. */
 const alias = [
   { find: /^meshring$/, replacement: source('index.ts') },
-  { find: /^meshring\/(.*)$/, replacement: `${source('')}$1.ts` },
+  { find: /^meshring\/(.*)$/, replacement: `${source('')}/$1.ts` },
 ];
 const chromium = process.env.CHROMIUM ?? '/usr/bin/chromium';
 

@@ -7,3 +7,4 @@
 #[cfg(feature = "addon")]
 pub mod addon;
 pub mod hash;
+pub mod identity;

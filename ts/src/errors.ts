@@ -49,3 +49,45 @@ export function wrongType(
     code,
   });
 }
+
+/** Words of `TokenError.kind`. */
+export type TokenErrorKind =
+  | 'invalid_signature'
+  | 'not_yet_valid'
+  | 'expired'
+  | 'delegation_exhausted'
+  | 'delegation_not_allowed'
+  | 'not_authorized'
+  | 'invalid_format';
+
+/** Malformed input of identities: seed, entity id, scope, channel name, numbers (31 §6). */
+export class IdentityError extends Error {
+  /** Stable word for the condition. */
+  readonly kind: 'invalid-seed' | 'invalid-entity-id' | 'unknown-scope' | 'invalid-channel-name' | 'invalid-argument';
+
+  constructor(message: string, options: { kind?: IdentityError['kind']; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    Object.setPrototypeOf(this, new.target.prototype);
+    this.name = 'IdentityError';
+    this.kind = options.kind ?? 'invalid-argument';
+  }
+}
+
+/** A permission token is malformed, not valid (now), or does not allow what was asked (31 §6). */
+export class TokenError extends Error {
+  /** Why. A word that this union does not know is `invalid_format`; see `code` for the exact word. */
+  readonly kind: TokenErrorKind;
+  /** The word after `token: ` of the message, `zero_ttl` and `read_only` included; otherwise `kind`. */
+  readonly code: string;
+
+  constructor(kind: TokenErrorKind, message?: string, options: { cause?: unknown } = {}) {
+    super(
+      message ?? `token ${kind.replaceAll('_', ' ')}`,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
+    Object.setPrototypeOf(this, new.target.prototype);
+    this.name = 'TokenError';
+    this.kind = kind;
+    this.code = message?.startsWith('token:') ? message.slice(6).trim() : kind;
+  }
+}

@@ -1,2 +1,3 @@
 /** meshring: encrypted mesh and event bus, name for name the SDK `@net-mesh/sdk` 0.19.0. */
 export { MeshringError } from './errors.js';
+export * from './identity.js';

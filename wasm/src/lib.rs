@@ -1,3 +1,4 @@
 //! The WebAssembly door: thin wasm-bindgen classes over the same core as the addon.
 
 mod hash;
+mod identity;

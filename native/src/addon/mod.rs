@@ -1,3 +1,4 @@
 //! The addon's door: thin napi classes over the core. No protocol decision is made here.
 
 pub mod hash;
+pub mod identity;

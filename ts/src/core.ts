@@ -1,0 +1,2 @@
+/** `meshring/core`: the lower-level names. */
+export * from './core/identity.js';
