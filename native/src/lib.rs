@@ -6,5 +6,8 @@
 
 #[cfg(feature = "addon")]
 pub mod addon;
+pub mod crypto;
 pub mod hash;
 pub mod identity;
+pub mod noise;
+pub mod packet;

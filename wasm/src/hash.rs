@@ -23,8 +23,7 @@ impl Blake3 {
                     .map_err(|_| JsError::new("blake3: key must be 32 bytes"))?,
             ),
             2 => Core::derive_key(
-                std::str::from_utf8(key)
-                    .map_err(|_| JsError::new("blake3: context must be UTF-8"))?,
+                std::str::from_utf8(key).map_err(|_| JsError::new("blake3: context must be UTF-8"))?,
             ),
             _ => return Err(JsError::new("blake3: mode must be 0, 1 or 2")),
         }))
@@ -38,9 +37,7 @@ impl Blake3 {
     /// `length` bytes of output; the state can be updated further.
     pub fn digest(&self, length: u32) -> Result<Vec<u8>, JsError> {
         if length > MAX_OUTPUT {
-            return Err(JsError::new(
-                "blake3: output is limited to 1048576 bytes a call",
-            ));
+            return Err(JsError::new("blake3: output is limited to 1048576 bytes a call"));
         }
         let mut out = vec![0; length as usize];
         self.0.finalize_into(&mut out);

@@ -19,7 +19,10 @@ impl Blake3Js {
         let key = key.as_deref().unwrap_or_default();
         let hasher = match mode {
             0 => Blake3::new(),
-            1 => Blake3::keyed(key.try_into().map_err(|_| invalid("blake3: key must be 32 bytes"))?),
+            1 => Blake3::keyed(
+                key.try_into()
+                    .map_err(|_| invalid("blake3: key must be 32 bytes"))?,
+            ),
             2 => Blake3::derive_key(
                 std::str::from_utf8(key).map_err(|_| invalid("blake3: context must be UTF-8"))?,
             ),
