@@ -20,6 +20,8 @@ export interface TokenCacheOptions {
   readonly clock?: () => bigint;
   /** Tolerance for clocks that differ, in seconds; default 0. */
   readonly skewSeconds?: number;
+  /** Most slots (pairs of subject and channel); default 65,536. A new one beyond is dropped. */
+  readonly maxSlots?: number;
 }
 
 /**
@@ -31,12 +33,14 @@ export class TokenCache {
   readonly #floors = new Map<string, number>();
   readonly #clock: () => bigint;
   readonly #skew: bigint;
+  readonly #maxSlots: number;
   #length = 0;
   #sawWildcard = false;
 
   constructor(options: TokenCacheOptions = {}) {
     this.#clock = options.clock ?? wallClockSeconds;
     this.#skew = BigInt(options.skewSeconds ?? 0);
+    this.#maxSlots = options.maxSlots ?? MAX_SLOTS;
   }
 
   /** Number of tokens over all slots. */
@@ -51,7 +55,7 @@ export class TokenCache {
     const key = slotKey(token.subject, wildcard ? 0n : token.channelHash);
     const slot = this.#slots.get(key);
     if (!slot) {
-      if (this.#slots.size >= MAX_SLOTS) return true;
+      if (this.#slots.size >= this.#maxSlots) return true;
       this.#slots.set(key, [token]);
       this.#length += 1;
     } else {

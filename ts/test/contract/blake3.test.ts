@@ -22,7 +22,13 @@ describe('BLAKE3', () => {
       const bytes = input(c.input_len);
       expect(hex(Blake3.hash().update(bytes).digest(length))).toBe(c.hash);
       expect(hex(Blake3.keyed(key).update(bytes).digest(length))).toBe(c.keyed_hash);
-      expect(hex(Blake3.deriveKey(official?.context_string ?? '').update(bytes).digest(length))).toBe(c.derive_key);
+      expect(
+        hex(
+          Blake3.deriveKey(official?.context_string ?? '')
+            .update(bytes)
+            .digest(length),
+        ),
+      ).toBe(c.derive_key);
     }
   });
 
