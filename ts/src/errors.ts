@@ -89,5 +89,19 @@ export class TokenError extends Error {
     this.name = 'TokenError';
     this.kind = kind;
     this.code = message?.startsWith('token:') ? message.slice(6).trim() : kind;
+
+/** Failure of a RedEX log: `redex: <context>: <detail>`. */
+export class RedexError extends Error {
+  override readonly name = 'RedexError';
+  /**
+   * `invalid-name`, `invalid-config`, `too-large`, `overflow`, `closed`, `lagged`, `io`, `locked`, `poisoned`,
+   * `channel`, `decode`, `unauthorized`, `replication`; `io` when nothing else is known.
+   */
+  readonly kind: string;
+
+  constructor(detail?: string, options: { kind?: string; cause?: unknown } = {}) {
+    super(detail ?? 'redex error', options.cause === undefined ? undefined : { cause: options.cause });
+    Object.setPrototypeOf(this, new.target.prototype);
+    this.kind = options.kind ?? 'io';
   }
 }

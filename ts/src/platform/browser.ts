@@ -1,5 +1,6 @@
 import init, * as glue from '../../../wasm/pkg/meshring_wasm.js';
 import type { Door } from '../backend/door.js';
+import { preparedStorage } from '../redex/storage-opfs.js';
 import type { Platform } from './types.js';
 
 // Modules that import the package wait for the instance, so that every export works synchronously afterwards.
@@ -22,4 +23,5 @@ export const platform: Platform = {
     warned.add(text);
     console.warn(`meshring: ${text}`);
   },
+  logStorage: (directory) => preparedStorage(directory),
 };

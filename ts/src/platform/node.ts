@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Door } from '../backend/door.js';
+import { NodeStorage } from '../redex/storage-node.js';
 import type { Platform } from './types.js';
 
 /** Folder of the package: the nearest one above this file that holds `wasm/pkg`. */
@@ -24,6 +25,7 @@ function addonFile(): string {
   return `meshring.${process.platform}-${process.arch}${libc}${abi}.node`;
 }
 
+const files = new NodeStorage();
 const warned = new Set<string>();
 
 /** Node (and Bun, Deno). */
@@ -50,4 +52,5 @@ export const platform: Platform = {
     warned.add(text);
     process.emitWarning(text, 'MeshringWarning');
   },
+  logStorage: () => files,
 };

@@ -1,4 +1,5 @@
 import type { Door } from '../backend/door.js';
+import type { LogStorage } from '../redex/storage.js';
 
 /** What differs between Node and browsers. One object, chosen when the package is built or bundled. */
 export interface Platform {
@@ -16,4 +17,6 @@ export interface Platform {
   cpuCount(): number;
   /** Prints a warning once per process and text. */
   warnOnce(text: string): void;
+  /** Where persistent logs below `directory` live, or null when there is no file system. */
+  logStorage(directory: string): LogStorage | null;
 }

@@ -1,0 +1,301 @@
+import { type LogDoor, LogStatus, type RawLog } from '../backend/log.js';
+import { MeshringError } from '../errors.js';
+import { platform } from '../platform/node.js';
+import { DATA, LogArea } from './area.js';
+import { U64_MAX } from './config.js';
+import type { RedexEvent, RedexFileStats } from './types.js';
+
+/** Positions in a log, read in one step. */
+export interface LogBounds {
+  /** Sequence that the next append gets. */
+  readonly nextSeq: bigint;
+  /** Lowest retained sequence; `nextSeq` when nothing is retained. */
+  readonly firstSeq: bigint;
+  /** Every event below this sequence that ever was is gone through retention. */
+  readonly evictedBelow: bigint;
+  /** Retained events. */
+  readonly events: bigint;
+  /** Retained payload bytes. */
+  readonly bytes: bigint;
+}
+
+const KINDS: Record<number, string> = {
+  [LogStatus.closed]: 'closed',
+  [LogStatus.tooLarge]: 'too-large',
+  [LogStatus.overflow]: 'overflow',
+  [LogStatus.io]: 'io',
+  [LogStatus.poisoned]: 'poisoned',
+  [LogStatus.locked]: 'locked',
+};
+
+const areas = new WeakMap<LogDoor, LogArea>();
+
+/** This thread's area of a backend. */
+export function areaOf(door: LogDoor): LogArea {
+  let area = areas.get(door);
+  if (!area) {
+    area = new LogArea(door);
+    areas.set(door, area);
+  }
+  return area;
+}
+
+/**
+ * One log as all handles of this thread see it: appends, reads, and the wake-up of whoever waits for the next event.
+ * Handles and managers ({@link Opened}) add their own open and closed state.
+ */
+export class Log {
+  /** Channel name. */
+  readonly name: string;
+  /** Whether it is mirrored to storage. */
+  readonly persistent: boolean;
+  /** How many managers hold it open. */
+  holders = 0;
+  /** True after {@link detach}. */
+  detached = false;
+  readonly raw: RawLog;
+  readonly #area: LogArea;
+  readonly #append: (length: number) => void;
+  readonly #needsClock: boolean;
+  #waiting: (() => void)[] = [];
+  #remote = false;
+  #compacting = false;
+  #failure: unknown = null;
+
+  constructor(name: string, persistent: boolean, door: LogDoor, raw: RawLog) {
+    this.name = name;
+    this.persistent = persistent;
+    this.raw = raw;
+    this.#area = areaOf(door);
+    this.#needsClock = door.logAppender === undefined;
+    this.#append = door.logAppender?.(raw) ?? ((length) => raw.append(length));
+  }
+
+  /** Appends one payload and returns its sequence. */
+  append(payload: Uint8Array): bigint {
+    if (this.#failure !== null) this.raiseBackground();
+    const area = this.#fresh();
+    if (payload.length <= area.room) {
+      area.bytes.set(payload, DATA);
+      this.#append(payload.length);
+    } else {
+      this.raw.appendBytes(payload, Date.now());
+    }
+    return this.#appended('append');
+  }
+
+  /** Appends all payloads or none; null for no payloads. */
+  appendBatch(payloads: readonly Uint8Array[]): bigint | null {
+    if (this.#failure !== null) this.raiseBackground();
+    const area = this.#fresh();
+    let total = payloads.length * 4;
+    for (const payload of payloads) total += payload.length;
+    if (total <= area.room) {
+      let at = DATA + payloads.length * 4;
+      let word = DATA / 4;
+      for (const payload of payloads) {
+        area.words[word++] = payload.length;
+        area.bytes.set(payload, at);
+        at += payload.length;
+      }
+      this.raw.appendBatch(payloads.length);
+    } else {
+      const lengths = Uint32Array.from(payloads, (payload) => payload.length);
+      const packed = new Uint8Array(total - payloads.length * 4);
+      let at = 0;
+      for (const payload of payloads) {
+        packed.set(payload, at);
+        at += payload.length;
+      }
+      this.raw.appendPacked(lengths, packed, Date.now());
+    }
+    const first = this.#appended('append_batch');
+    return payloads.length === 0 ? null : first;
+  }
+
+  /** All retained events with `from <= seq < to`. */
+  readRange(from: bigint, to: bigint): RedexEvent[] {
+    this.observe();
+    const all: RedexEvent[] = [];
+    let next = from;
+    while (next < to) {
+      const last = this.readInto(all, next, to, 0xffff_ffff);
+      if (last === null) break;
+      next = last + 1n;
+    }
+    return all;
+  }
+
+  /**
+   * Adds to `events` those with `from <= seq < to`, at most `max` and as many as one crossing carries. Returns the
+   * last sequence, or null when there is none. Does not apply retention.
+   */
+  readInto(events: RedexEvent[], from: bigint, to: bigint, max: number): bigint | null {
+    const area = this.#fresh();
+    const count = this.raw.read(from, to, max);
+    if (area.bytes.length === 0) area.renew();
+    if (count === 0) return area.status === LogStatus.large ? this.#readLarge(events, area) : null;
+    const { words, longs } = area;
+    let total = 0;
+    for (let i = 0, word = DATA / 4 + 2; i < count; i += 1, word += 4) total += words[word] ?? 0;
+    const slab = platform.bytes(area.bytes.slice(area.bytesAt, area.bytesAt + total)) as Buffer;
+    let at = 0;
+    let seq = 0n;
+    for (let i = 0, word = DATA / 4; i < count; i += 1, word += 4) {
+      const end = at + (words[word + 2] ?? 0);
+      const tag = words[word + 3] ?? 0;
+      seq = longs[word >> 1] ?? 0n;
+      events.push({ seq, payload: slab.subarray(at, end), checksum: tag & 0x0fff_ffff, isInline: tag >= 0x8000_0000 });
+      at = end;
+    }
+    return seq;
+  }
+
+  #readLarge(events: RedexEvent[], area: LogArea): bigint {
+    const seq = area.seq;
+    const tag = area.words[DATA / 4] ?? 0;
+    const payload = platform.bytes(this.raw.payload(seq)) as Buffer;
+    events.push({ seq, payload, checksum: tag & 0x0fff_ffff, isInline: false });
+    return seq;
+  }
+
+  /** Applies retention in memory and returns the positions. */
+  observe(): LogBounds {
+    const area = this.#fresh();
+    this.raw.observe(Date.now());
+    if (area.bytes.length === 0) area.renew();
+    const [nextSeq = 0n, firstSeq = 0n, evictedBelow = 0n, events = 0n, bytes = 0n] = area.longs;
+    return { nextSeq, firstSeq, evictedBelow, events, bytes };
+  }
+
+  /** `evictedBelow` as it was when this thread last read. */
+  evictedAtLastRead(): bigint {
+    return this.#area.longs[2] ?? 0n;
+  }
+
+  /** Flushes dat, idx, ts, away from this thread where the platform can. */
+  async sync(): Promise<void> {
+    if (!this.persistent) return;
+    if (this.raw.sync) return this.#described('sync', this.raw.sync());
+    for (const file of this.raw.files?.() ?? []) await (file.syncLater ? file.syncLater() : file.sync());
+    this.raw.flushed?.(true, Date.now());
+  }
+
+  /** Flushes, trims and closes the files. Memory stays readable. */
+  async close(): Promise<void> {
+    this.raw.shut();
+    if (!this.persistent) return;
+    if (this.raw.close) return this.#described('close', this.raw.close());
+    await this.sync();
+    this.raw.closeNow?.();
+    if (this.#fresh().status !== LogStatus.done) throw this.failure('close');
+  }
+
+  /** The files were removed or replaced under it: its handles behave as closed. */
+  detach(): void {
+    this.raw.shut();
+    this.detached = true;
+    this.wake();
+    if (this.raw.close) this.raw.close().catch(() => {});
+    else this.raw.closeNow?.();
+  }
+
+  /** Starts a compaction that nobody awaits. */
+  compactLater(): void {
+    if (this.#compacting) return;
+    this.#compacting = true;
+    this.compact()
+      .catch((error: unknown) => this.failedLater(error))
+      .finally(() => {
+        this.#compacting = false;
+      });
+  }
+
+  /** Rewrites the files without what retention has removed. */
+  async compact(): Promise<void> {
+    if (!this.persistent) return;
+    if (this.raw.compact) return this.#described('compact', this.raw.compact());
+    while (this.raw.compactStep?.()) await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+
+  async #described(context: string, work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      throw new MeshringError('io', `redex: ${context}: ${text}`, { cause: error });
+    }
+  }
+
+  /** What Rust knows about this log. */
+  stats(): RedexFileStats {
+    const { events, bytes, nextSeq } = this.observe();
+    const known = JSON.parse(this.raw.stats()) as Omit<RedexFileStats, 'name' | 'events' | 'bytes' | 'nextSeq'>;
+    return { name: this.name, events, bytes, nextSeq, ...known, persistent: this.persistent };
+  }
+
+  /** Calls `waiter` once, after the next append or close. The result takes it back. */
+  wait(waiter: () => void): () => void {
+    this.#waiting.push(waiter);
+    if (!this.#remote && this.raw.onRemote) {
+      this.#remote = true;
+      this.raw.onRemote(() => this.wake());
+    }
+    return () => {
+      const at = this.#waiting.indexOf(waiter);
+      if (at >= 0) this.#waiting.splice(at, 1);
+      if (this.#waiting.length === 0) this.#disarm();
+    };
+  }
+
+  /** Calls everyone who waits. */
+  wake(): void {
+    const waiting = this.#waiting;
+    if (waiting.length === 0) return;
+    this.#waiting = [];
+    for (const waiter of waiting) waiter();
+    if (this.#waiting.length === 0) this.#disarm();
+  }
+
+  #disarm(): void {
+    if (!this.#remote) return;
+    this.#remote = false;
+    this.raw.onRemote?.(null);
+  }
+
+  /** Remembers a failure that happened after the call which caused it had returned. */
+  failedLater(error: unknown): void {
+    this.#failure = error;
+  }
+
+  /** Throws such a failure, once. */
+  raiseBackground(): void {
+    const failure = this.#failure;
+    this.#failure = null;
+    if (failure !== null) throw failure;
+  }
+
+  /** The error for the status that the last call left. */
+  failure(context: string, status = this.#area.status): MeshringError {
+    return new MeshringError(KINDS[status] ?? 'io', `redex: ${context}: ${this.raw.failure()}`);
+  }
+
+  #fresh(): LogArea {
+    const area = this.#area;
+    if (area.bytes.length === 0) area.renew();
+    if (this.#needsClock) area.now = Date.now();
+    return area;
+  }
+
+  #appended(context: string): bigint {
+    const area = this.#area;
+    if (area.bytes.length === 0) area.renew();
+    if (area.status !== LogStatus.done) throw this.failure(context);
+    const seq = area.seq;
+    if (this.#waiting.length !== 0) this.wake();
+    return seq;
+  }
+}
+
+/** `to` of a read without an end. */
+export const TO_THE_END = U64_MAX;
