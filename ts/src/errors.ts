@@ -89,10 +89,11 @@ export class TokenError extends Error {
     this.name = 'TokenError';
     this.kind = kind;
     this.code = message?.startsWith('token:') ? message.slice(6).trim() : kind;
+  }
+}
 
 /** Failure of a RedEX log: `redex: <context>: <detail>`. */
 export class RedexError extends Error {
-  override readonly name = 'RedexError';
   /**
    * `invalid-name`, `invalid-config`, `too-large`, `overflow`, `closed`, `lagged`, `io`, `locked`, `poisoned`,
    * `channel`, `decode`, `unauthorized`, `replication`; `io` when nothing else is known.
@@ -102,6 +103,7 @@ export class RedexError extends Error {
   constructor(detail?: string, options: { kind?: string; cause?: unknown } = {}) {
     super(detail ?? 'redex error', options.cause === undefined ? undefined : { cause: options.cause });
     Object.setPrototypeOf(this, new.target.prototype);
+    this.name = 'RedexError';
     this.kind = options.kind ?? 'io';
   }
 }
