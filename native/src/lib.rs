@@ -7,6 +7,7 @@
 #[cfg(feature = "addon")]
 pub mod addon;
 pub mod crypto;
+pub mod filter;
 pub mod hash;
 pub mod identity;
 pub mod noise;

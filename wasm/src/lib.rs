@@ -1,4 +1,5 @@
 //! The WebAssembly door: thin wasm-bindgen classes over the same core as the addon.
 
+mod filter;
 mod hash;
 mod identity;

@@ -1,4 +1,5 @@
 //! The addon's door: thin napi classes over the core. No protocol decision is made here.
 
+pub mod filter;
 pub mod hash;
 pub mod identity;
