@@ -12,3 +12,4 @@ pub mod hash;
 pub mod identity;
 pub mod noise;
 pub mod packet;
+pub mod record;

@@ -3,3 +3,4 @@
 mod filter;
 mod hash;
 mod identity;
+mod record;

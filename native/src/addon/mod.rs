@@ -3,3 +3,5 @@
 pub mod filter;
 pub mod hash;
 pub mod identity;
+pub mod lock;
+pub mod record;

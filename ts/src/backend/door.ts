@@ -1,13 +1,13 @@
 import type { FilterDoor } from './filter.js';
 import type { IdentityDoor } from './identity.js';
-
 import type { LogDoor } from './log.js';
+import type { RecordDoor } from './record.js';
 
 /**
  * The narrow waist between TypeScript and Rust: the exports that the addon and the WebAssembly build have in common.
  * Each area adds its own interface here; both doors are tested by the same contract suite (`ts/test/contract`).
  */
-export interface Door extends HashDoor, FilterDoor, IdentityDoor, LogDoor {}
+export interface Door extends HashDoor, FilterDoor, IdentityDoor, LogDoor, RecordDoor {}
 
 /** BLAKE3 and XXH3. */
 export interface HashDoor {

@@ -4,6 +4,9 @@
  * Rust cuts the batches; a transport stores them. Batches of one shard never overlap, those of different shards may.
  */
 
+import type { CompiledFilter } from './filter.js';
+import type { ReadPage } from './reader.js';
+
 /** Events of one shard, packed: event `i` is `data.subarray(i === 0 ? 0 : ends[i - 1], ends[i])`. */
 export interface Batch {
   /** Shard of every event in this batch. */
@@ -60,7 +63,10 @@ const PREFIX: Record<TransportErrorKind, string> = {
 export class TransportError extends Error {
   /** What kind of failure it is; decides whether a batch is retried. */
   readonly kind: TransportErrorKind;
-  /** How many events at the start of the batch were stored before the failure; a retry skips them. */
+  /**
+   * How many events at the start of the batch are stored. The same batch is passed again for a retry: the transport
+   * remembers where it stopped. When the batch is given up, only the events behind these have failed.
+   */
   readonly stored: number;
 
   constructor(kind: TransportErrorKind, text = '', options: { cause?: unknown; stored?: number } = {}) {
@@ -101,6 +107,19 @@ export interface Transport {
   shutdown(): Promise<void>;
   /** Reads at most `limit` events behind `afterId` (exclusive; undefined = from the beginning). */
   pollShard(shard: number, afterId: string | undefined, limit: number): Promise<ShardPage>;
+  /**
+   * As `pollShard`, with the filter applied where the bytes are and without an object per event (see `ShardReader.read`).
+   * Without it the node adapts `pollShard`.
+   */
+  read?(
+    shard: number,
+    after: string | undefined,
+    limit: number,
+    scan: number,
+    filter: CompiledFilter | undefined,
+  ): Promise<ReadPage>;
+  /** Number of shards to read, when it is not the node's own number; known after `init`. */
+  readonly readShards?: number | undefined;
   /** Reason why `id` cannot be a position in this store, or undefined. Text: `position "x" is not a … id (<form>)`. */
   checkId(id: string): string | undefined;
   /** Whether the connection stands. */

@@ -1,0 +1,250 @@
+/** Appends batches to streams: by the script (exactly once), or by MULTI/EXEC where scripts are refused (11 §4.2). */
+import { door } from '../../backend/choose.js';
+import { type Batch, TransportError } from '../transport.js';
+import { classify, errorCode, scriptsRefused } from './classify.js';
+import { type Lane, type RedisConnection, whileRunning } from './connection.js';
+import type { RedisSettings, RedisTarget } from './options.js';
+import { command, decodeReplies, type Reply, ReplyError } from './resp.js';
+import { APPEND_SCRIPT, APPEND_SHA, GAP, sequenceKey } from './script.js';
+
+/** Parts of one batch that are on their way at once: the server never waits for us, and little is sent in vain. */
+const WINDOW = 3;
+const NOTHING = new Uint8Array(0);
+/** Numbers in the script are doubles. */
+const MAX_NUMBER = 2n ** 53n;
+
+/** How far a batch got; kept until the next batch of the shard, so that a retry sends only what was not confirmed. */
+interface Progress {
+  readonly sequenceStart: bigint;
+  readonly nonce: bigint;
+  stored: number;
+}
+
+/** What one part of a batch came to. */
+type Outcome =
+  | { readonly kind: 'stored'; readonly events: number }
+  | { readonly kind: 'unknown-script' }
+  | { readonly kind: 'scripts-refused'; readonly text: string }
+  | { readonly kind: 'failed'; readonly events: number; readonly error: TransportError };
+
+/** Options that do not come from the user. */
+export interface WriterContext {
+  readonly target: RedisTarget;
+  readonly settings: RedisSettings;
+  /** Life of a sequence key after the last batch, seconds. */
+  readonly sequenceExpiry: number;
+  readonly lane: (shard: number) => Lane;
+  readonly warn: (text: string) => void;
+}
+
+/** Writes the streams of one node. */
+export class StreamWriter {
+  readonly #context: WriterContext;
+  readonly #progress = new Map<number, Progress>();
+  /** The attempt of each shard that is still running: an attempt which the node gave up may not overtake the next one. */
+  readonly #running = new Map<number, Promise<void>>();
+  #scripts: boolean;
+
+  constructor(context: WriterContext) {
+    this.#context = context;
+    this.#scripts = context.settings.exactlyOnce;
+  }
+
+  /** Whether batches go through the script. */
+  get exactlyOnce(): boolean {
+    return this.#scripts;
+  }
+
+  /**
+   * Appends what is not yet confirmed of a batch.
+   *
+   * @throws TransportError; `stored` is the number of events confirmed so far
+   */
+  async append(batch: Batch): Promise<void> {
+    const before = this.#running.get(batch.shardId);
+    const attempt = (before ?? Promise.resolve()).catch(() => undefined).then(() => this.#attempt(batch));
+    this.#running.set(batch.shardId, attempt);
+    try {
+      await attempt;
+    } finally {
+      if (this.#running.get(batch.shardId) === attempt) this.#running.delete(batch.shardId);
+    }
+  }
+
+  async #attempt(batch: Batch): Promise<void> {
+    const progress = this.#resume(batch);
+    if (batch.sequenceStart + BigInt(batch.count) > MAX_NUMBER) {
+      throw new TransportError('fatal', `sequence number ${batch.sequenceStart} is beyond 2^53`);
+    }
+    let knowsScript = true;
+    while (progress.stored < batch.count) {
+      let connection: RedisConnection;
+      try {
+        connection = await this.#context.lane(batch.shardId).connection();
+      } catch (error) {
+        throw withStored(whileRunning(error, this.#context.target), progress.stored);
+      }
+      const failure = await this.#send(connection, batch, progress, knowsScript);
+      if (!failure) continue;
+      if (failure.kind === 'unknown-script' && knowsScript) knowsScript = false;
+      else if (failure.kind === 'scripts-refused') this.#refuse();
+      else if (failure.kind === 'failed') throw withStored(failure.error, progress.stored);
+      else throw new TransportError('transient', 'the server forgets its scripts', { stored: progress.stored });
+    }
+  }
+
+  #resume(batch: Batch): Progress {
+    const { shardId, sequenceStart, nonce } = batch;
+    const known = this.#progress.get(shardId);
+    if (known?.sequenceStart === sequenceStart && known.nonce === nonce) return known;
+    const progress = { sequenceStart, nonce, stored: 0 };
+    this.#progress.set(shardId, progress);
+    return progress;
+  }
+
+  #refuse(): void {
+    this.#scripts = false;
+    this.#context.warn('redis: scripts are not allowed; duplicates after a retry carry the same dedup_id');
+  }
+
+  /** Sends all that is left, part by part; stops sending at the first failure and returns it. */
+  async #send(
+    connection: RedisConnection,
+    batch: Batch,
+    progress: Progress,
+    knowsScript: boolean,
+  ): Promise<Outcome | undefined> {
+    const { pipelineSize } = this.#context.settings;
+    const waiting: Promise<Outcome>[] = [];
+    let failure: Outcome | undefined;
+    let next = progress.stored;
+    const settle = async () => {
+      const outcome = await (waiting.shift() as Promise<Outcome>);
+      if (outcome.kind !== 'stored' && !failure) failure = outcome;
+      // What follows a failed part was refused or comes too late to count: a retry begins at the failure.
+      else if (failure) return;
+      if ('events' in outcome) progress.stored += outcome.events;
+    };
+    const first = next;
+    while (next < batch.count && !failure) {
+      const to = Math.min(batch.count, next + pipelineSize);
+      waiting.push(
+        this.#scripts
+          ? this.#script(connection, batch, next, to, next > first, knowsScript || next > first)
+          : this.#transaction(connection, batch, next, to),
+      );
+      next = to;
+      // Transactions know nothing of each other: the next one may only follow a success.
+      while (waiting.length >= (this.#scripts ? WINDOW : 1)) await settle();
+    }
+    while (waiting.length > 0) await settle();
+    return failure;
+  }
+
+  #records(batch: Batch, from: number, to: number, prefix: Uint8Array, between: Uint8Array): Uint8Array {
+    const { data, ends, timestamps, shardId, nonce, sequenceStart } = batch;
+    const id = `${nonce.toString(16)}:${shardId}:${sequenceStart}:`;
+    return door.redisRecords(data, ends, timestamps, shardId, from, to, prefix, between, id);
+  }
+
+  async #script(
+    connection: RedisConnection,
+    batch: Batch,
+    from: number,
+    to: number,
+    follows: boolean,
+    knowsScript: boolean,
+  ): Promise<Outcome> {
+    const { settings, sequenceExpiry } = this.#context;
+    const stream = streamKey(settings.prefix, batch.shardId);
+    const head = command(
+      knowsScript ? 'EVALSHA' : 'EVAL',
+      knowsScript ? APPEND_SHA : APPEND_SCRIPT,
+      2,
+      stream,
+      sequenceKey(stream, batch.nonce.toString(16)),
+      (batch.sequenceStart + BigInt(from)).toString(),
+      sequenceExpiry,
+      settings.maxStreamLen ?? '',
+      follows ? 1 : 0,
+    );
+    // The head was made as a command of nine words; the records make it longer.
+    const words = Buffer.from(`*${9 + 2 * (to - from)}\r\n`);
+    const records = this.#records(batch, from, to, NOTHING, NOTHING);
+    const parts = [words, head.subarray(head.indexOf('\r\n') + 2), records];
+    return request(connection, parts, 1, settings.commandTimeoutMs, scriptOutcome);
+  }
+
+  async #transaction(connection: RedisConnection, batch: Batch, from: number, to: number): Promise<Outcome> {
+    const { settings } = this.#context;
+    const trim = settings.maxStreamLen === undefined ? [] : ['MAXLEN', '~', settings.maxStreamLen];
+    const xadd = command('XADD', streamKey(settings.prefix, batch.shardId), ...trim, '*', 'd', '', 'dedup_id', '');
+    // Everything up to the two empty values of the command, and what stands between them.
+    const empty = '$0\r\n\r\n';
+    const prefix = xadd.subarray(0, xadd.indexOf(empty));
+    const between = xadd.subarray(xadd.indexOf(empty) + empty.length, xadd.lastIndexOf(empty));
+    const parts = [command('MULTI'), this.#records(batch, from, to, prefix, between), command('EXEC')];
+    return request(connection, parts, to - from + 2, settings.commandTimeoutMs, transactionOutcome);
+  }
+}
+
+/** Key of a shard's stream. */
+export function streamKey(prefix: string, shard: number): string {
+  return `${prefix}:shard:${shard}`;
+}
+
+async function request(
+  connection: RedisConnection,
+  parts: Uint8Array[],
+  replies: number,
+  timeoutMs: number,
+  outcome: (replies: Reply[]) => Outcome,
+): Promise<Outcome> {
+  try {
+    return outcome(decodeReplies(await connection.request(parts, replies, timeoutMs)));
+  } catch (error) {
+    if (error instanceof TransportError) return { kind: 'failed', events: 0, error };
+    throw error;
+  }
+}
+
+function failed(text: string, events = 0): Outcome {
+  return { kind: 'failed', events, error: classify(text) };
+}
+
+function scriptOutcome([reply]: Reply[]): Outcome {
+  if (reply instanceof ReplyError) {
+    if (errorCode(reply.text) === 'NOSCRIPT') return { kind: 'unknown-script' };
+    if (scriptsRefused(reply.text)) return { kind: 'scripts-refused', text: reply.text };
+    return failed(reply.text);
+  }
+  if (!Array.isArray(reply)) return failed(`unexpected answer of the script: ${String(reply)}`);
+  const [skipped, appended, text] = reply;
+  const events = Number(skipped) + Number(appended);
+  if (text === '' || text === null) return { kind: 'stored', events };
+  if (text === GAP) {
+    const error = new TransportError('transient', 'the part of the batch before this one is missing');
+    return { kind: 'failed', events, error };
+  }
+  return failed(String(text), events);
+}
+
+function transactionOutcome(replies: Reply[]): Outcome {
+  // A command that was refused while it was queued says why; EXEC then only says that it did nothing.
+  const refused = replies.slice(0, -1).find((reply) => reply instanceof ReplyError);
+  if (refused instanceof ReplyError) return failed(refused.text);
+  const results = replies.at(-1);
+  if (results instanceof ReplyError) return failed(results.text);
+  if (!Array.isArray(results)) {
+    return { kind: 'failed', events: 0, error: new TransportError('transient', 'EXEC was aborted') };
+  }
+  const bad = results.findIndex((reply) => reply instanceof ReplyError);
+  const reply = results[bad];
+  return reply instanceof ReplyError ? failed(reply.text, bad) : { kind: 'stored', events: results.length };
+}
+
+function withStored(error: unknown, stored: number): unknown {
+  if (!(error instanceof TransportError) || error.stored === stored) return error;
+  const text = error.message.replace(/^[a-z ]+ error: /, '');
+  return new TransportError(error.kind, text, { cause: error.cause, stored });
+}
