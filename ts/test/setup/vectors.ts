@@ -3,7 +3,17 @@ import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 
 /** Vectors that are read in place and never committed: `../shared/vectors` beside the checkout, or `null` there. */
-const IN_PLACE = ['blake3-official'] as const;
+const IN_PLACE = [
+  'blake3-official',
+  'capabilities-capability_set_diff',
+  'capabilities-capability_validation',
+  'capabilities-placement_score',
+  'capabilities-predicate_debug_report',
+  'capabilities-predicate_debug_report_redacted',
+  'capabilities-predicate_eval',
+  'capabilities-predicate_nrpc_envelope',
+  'capabilities-predicate_trace',
+] as const;
 
 declare module 'vitest' {
   export interface ProvidedContext {
