@@ -1,0 +1,392 @@
+/**
+ * Follows a log and keeps a model's state up to date with it. A write of this adapter is folded in the call that
+ * appends it; what others append is folded at the end of the same tick, and before any read. The fold holds a position
+ * in the log and no queue, so there is nothing that a burst of writes could overflow.
+ */
+import { MeshringError } from '../errors.js';
+import { hold, release } from './alive.js';
+import { HEADER, intact, OFFSET, read32, seal } from './event.js';
+import type { Query } from './filter.js';
+import type { EventLog } from './log.js';
+import type { Model } from './model.js';
+import { DecodeError, Reader, Writer } from './postcard.js';
+import { countMatches, select } from './query.js';
+import { hex16, type WriteToken } from './token.js';
+import { high, low, U64_MAX, u64 } from './u64.js';
+import { type Wait, Waits } from './waits.js';
+import { Watch, type WatchOptions, Watches } from './watch.js';
+
+/** A model's state as bytes, and the sequence up to which the log is in it. */
+export interface CortexSnapshot {
+  stateBytes: Buffer;
+  /** Undefined when nothing was applied; `null` is accepted when restoring. */
+  lastSeq?: bigint;
+}
+
+/** Where a fold starts. */
+export interface Start {
+  /** First value of the counter of own writes. */
+  readonly counter: bigint;
+  /** Highest sequence that the state has in it already. */
+  readonly lastSeq: bigint | undefined;
+}
+
+/** Waits for tokens that one adapter allows at a time. */
+const MAX_TOKEN_WAITS = 1024;
+/** While opening, the event loop gets a turn after so many milliseconds. */
+const SLICE_MS = 12;
+
+/** An error of the core's adapters: `cortex: <detail>`. */
+export function cortexError(kind: string, detail: string, cause?: unknown): MeshringError {
+  return new MeshringError(kind, `cortex: ${detail}`, { cause });
+}
+
+/** Text of a log's error without its context: `redex: append: file closed` → `redex: file closed`. */
+export function logText(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/^redex: (?:open_file|append|append_batch): /, 'redex: ');
+}
+
+const writer = new Writer();
+const reader = new Reader();
+
+/** See the head of this file. */
+export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Model<Row>> {
+  readonly model: M;
+  readonly #log: EventLog;
+  readonly #origin: bigint;
+  readonly #originLo: number;
+  readonly #originHi: number;
+  readonly #watches: Watches<Row>;
+  readonly #unsubscribe: () => void;
+  readonly #folding = new Waits();
+  readonly #applying = new Waits();
+  /** Next sequence to fold. */
+  #next: bigint;
+  /** Whether every sequence from the start on was applied; then the applied watermark is `#next - 1`. */
+  #whole = true;
+  /** The applied watermark once it stands still. */
+  #frozen: bigint | undefined;
+  #counter: bigint;
+  #foldErrors = 0n;
+  #state: 'running' | 'closed' | 'log closed' = 'running';
+  /** Something was appended that is not folded yet. */
+  #behind = false;
+  #appending = false;
+
+  constructor(log: EventLog, origin: bigint, model: M, start: Start) {
+    this.#log = log;
+    this.#origin = origin;
+    this.#originLo = low(origin);
+    this.#originHi = high(origin);
+    this.model = model;
+    this.#counter = start.counter;
+    this.#next = start.lastSeq === undefined ? 0n : start.lastSeq + 1n;
+    this.#watches = new Watches(model);
+    // The log must not keep an abandoned adapter and its state alive.
+    const self = new WeakRef(this);
+    this.#unsubscribe = log.subscribe({
+      appended: () => self.deref()?.onAppended(),
+      closed: () => self.deref()?.onLogClosed(),
+    });
+    abandoned.register(this, this.#unsubscribe, this);
+  }
+
+  /** Folds what the log holds; resolves when the end at the time of the call is reached. */
+  async replay(): Promise<this> {
+    const end = this.#log.next();
+    let turn = performance.now() + SLICE_MS;
+    while (this.#next < end && this.#page() > 0) {
+      if (performance.now() < turn) continue;
+      await new Promise<void>((resolve) => setTimeout(resolve));
+      turn = performance.now() + SLICE_MS;
+    }
+    return this;
+  }
+
+  /** Origin of own writes. */
+  get origin(): bigint {
+    return this.#origin;
+  }
+
+  /** Whether the fold follows the log. */
+  get running(): boolean {
+    return this.#state === 'running';
+  }
+
+  /** Events that were skipped because they did not decode or their checksum was wrong. */
+  get foldErrors(): bigint {
+    this.#sync();
+    return this.#foldErrors;
+  }
+
+  /** Number of entries. */
+  get count(): number {
+    this.#sync();
+    return this.model.table.size;
+  }
+
+  /** Starts a write: the returned writer takes the tail; `write` ends it. */
+  begin(operation: string): Writer {
+    if (this.#state === 'closed') throw cortexError('closed', `${operation} failed: adapter closed`);
+    writer.reset(HEADER);
+    return writer;
+  }
+
+  /**
+   * Seals and appends the event in the writer. When it is the next one to fold, `due` is true for the caller to apply
+   * its own arguments; otherwise everything up to it has been folded from the log.
+   */
+  write(operation: string, dispatch: number): { seq: bigint; due: boolean } {
+    const counter = this.#counter;
+    this.#counter = BigInt.asUintN(64, counter + 1n);
+    const event = writer.buffer.subarray(0, writer.length);
+    seal(event, dispatch, this.#originLo, this.#originHi, low(counter), high(counter));
+    let seq: bigint;
+    this.#appending = true;
+    try {
+      seq = this.#log.append(event);
+    } catch (cause) {
+      throw cortexError('append-failed', `${operation} failed: ${logText(cause)}`, cause);
+    } finally {
+      this.#appending = false;
+    }
+    if (this.#state !== 'running') return { seq, due: false };
+    if (seq === this.#next) return { seq, due: true };
+    this.#behind = true;
+    this.#sync();
+    return { seq, due: false };
+  }
+
+  /** The caller has applied the event that `write` called due. */
+  wrote(seq: bigint): void {
+    this.#next = seq + 1n;
+    if (this.#folding.size + this.#applying.size > 0) this.#settle();
+  }
+
+  /** Called by the log. */
+  onAppended(): void {
+    if (this.#appending || this.#behind || this.#state !== 'running') return;
+    this.#behind = true;
+    queueMicrotask(() => this.#sync());
+  }
+
+  /** Called by the log. */
+  onLogClosed(): void {
+    this.#stop('log closed');
+  }
+
+  /** Folds what others have appended since. */
+  #sync(): void {
+    if (!this.#behind || this.#state !== 'running') return;
+    this.#behind = false;
+    while (this.#page() > 0);
+  }
+
+  /** Folds one page of the log; returns how many events it had. */
+  #page(): number {
+    const count = this.#log.read(this.#next, this.#visit);
+    if (count > 0 && this.#folding.size + this.#applying.size > 0) this.#settle();
+    return count;
+  }
+
+  readonly #visit = (seq: bigint, event: Uint8Array): void => {
+    const applied = this.#apply(event);
+    if (this.#whole && (!applied || seq !== this.#next)) {
+      // A skipped or missing event: what comes after it is not a prefix any more.
+      this.#frozen = this.#applied();
+      this.#whole = false;
+    }
+    this.#next = seq + 1n;
+  };
+
+  #apply(event: Uint8Array): boolean {
+    if (!intact(event)) {
+      this.#foldErrors++;
+      return false;
+    }
+    try {
+      this.model.apply(event[0] as number, reader.open(event, HEADER));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#foldErrors++;
+      return false;
+    }
+    if (
+      read32(event, OFFSET.origin) === this.#originLo &&
+      read32(event, OFFSET.origin + 4) === this.#originHi
+    ) {
+      const counter = (BigInt(read32(event, OFFSET.counter + 4)) << 32n) | BigInt(read32(event, OFFSET.counter));
+      if (counter !== U64_MAX && counter >= this.#counter) this.#counter = counter + 1n;
+    }
+    return true;
+  }
+
+  /** Highest sequence processed. */
+  #folded(): bigint | undefined {
+    return this.#next === 0n ? undefined : this.#next - 1n;
+  }
+
+  /** Highest sequence up to which everything was applied. */
+  #applied(): bigint | undefined {
+    return this.#whole ? this.#folded() : this.#frozen;
+  }
+
+  #settle(): void {
+    const folded = this.#folded();
+    if (folded !== undefined) this.#folding.reach(folded);
+    const applied = this.#applied();
+    if (applied !== undefined) this.#applying.reach(applied);
+  }
+
+  /** Resolves when the sequence is folded (skipped events count). */
+  waitForSeq(seq: bigint): Promise<void> {
+    this.#sync();
+    if (seq < this.#next) return Promise.resolve();
+    const stopped = () => {
+      const folded = this.#folded();
+      const text = folded === undefined ? 'None' : `Some(${folded})`;
+      return cortexError('fold-stopped', `wait_for_seq: fold task stopped; folded_through=${text}`);
+    };
+    if (this.#state !== 'running') return Promise.reject(stopped());
+    return this.#wait(this.#folding, seq);
+  }
+
+  #wait(waits: Waits, seq: bigint, deadlineMs?: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const wait: Wait = {
+        seq,
+        settle(error) {
+          clearTimeout(timer);
+          release(wait);
+          if (error === undefined) resolve();
+          else reject(error);
+        },
+      };
+      waits.add(wait);
+      // The process stays for it, and so does this fold.
+      hold(wait);
+      keep.set(wait, this);
+      if (deadlineMs === undefined) return;
+      timer = setTimeout(
+        () => {
+          waits.drop(wait);
+          wait.settle(cortexError('timeout', 'wait_for_token: read-your-writes wait timed out'));
+        },
+        Math.min(deadlineMs, 2 ** 31 - 1),
+      );
+    });
+  }
+
+  /** Resolves when the token's write is applied. */
+  waitForToken(token: WriteToken, deadlineMs: number): Promise<void> {
+    const fail = (kind: string, detail: string) => Promise.reject(cortexError(kind, `wait_for_token: ${detail}`));
+    if (token.originHash !== this.#origin) {
+      return fail('wrong-origin', `token origin ${hex16(token.originHash)} != adapter origin ${hex16(this.#origin)}`);
+    }
+    this.#sync();
+    const applied = this.#applied();
+    if (applied !== undefined && token.seq <= applied) return Promise.resolve();
+    if (this.#state !== 'running') return Promise.reject(this.#stoppedBeforeToken());
+    if (!(deadlineMs > 0)) return fail('timeout', 'read-your-writes wait timed out');
+    if (this.#applying.size >= MAX_TOKEN_WAITS) {
+      return fail('queue-full', 'read-your-writes wait-queue saturated; retry later');
+    }
+    return this.#wait(this.#applying, token.seq, deadlineMs);
+  }
+
+  #stoppedBeforeToken(): MeshringError {
+    const applied = this.#applied();
+    const how =
+      applied === undefined
+        ? 'before applying any event'
+        : `before reaching token seq (applied through ${applied})`;
+    return cortexError('fold-stopped', `wait_for_token: fold task stopped ${how}`);
+  }
+
+  /** Entries that meet the query, as new objects. */
+  list(query: Query): Row[] {
+    this.#sync();
+    return select(this.model, query).map((slot) => this.model.row(slot));
+  }
+
+  /** The entry with an id. */
+  get(id: bigint): Row | null {
+    this.#sync();
+    const slot = this.model.table.find(low(id), high(id));
+    return slot < 0 ? null : this.model.row(slot);
+  }
+
+  /** Whether there is an entry with this id. */
+  exists(id: bigint): boolean {
+    this.#sync();
+    return this.model.table.find(low(id), high(id)) >= 0;
+  }
+
+  /** Number of entries that meet the query's conditions. */
+  countWhere(query: Query): number {
+    this.#sync();
+    return countMatches(this.model, query);
+  }
+
+  /** Watches a query. */
+  watch(query: Query, options?: WatchOptions): Watch<Row> {
+    this.#sync();
+    const watch = new Watch(this, this.model, query, options);
+    if (this.#state === 'running') this.#watches.add(watch);
+    else watch.end();
+    return watch;
+  }
+
+  /** Folds what is outstanding; the watches call it before they answer. */
+  refresh(): void {
+    this.#sync();
+  }
+
+  /** State and applied watermark of the same moment. */
+  snapshot(): { stateBytes: Uint8Array; lastSeq: bigint | undefined } {
+    this.#sync();
+    const inner = new Writer();
+    this.model.encode(inner);
+    const whole = new Writer();
+    whole.u64(low(this.#counter), high(this.#counter));
+    whole.blob(inner.buffer.subarray(0, inner.length));
+    return { stateBytes: whole.copy(), lastSeq: this.#applied() };
+  }
+
+  /** Stops folding. The state stays readable, the log stays open. */
+  close(): void {
+    this.#stop('closed');
+  }
+
+  #stop(state: 'closed' | 'log closed'): void {
+    if (this.#state === 'closed') return;
+    if (this.#state === 'log closed') {
+      this.#state = state;
+      return;
+    }
+    this.#behind = true;
+    this.#sync();
+    this.#state = state;
+    this.#unsubscribe();
+    abandoned.unregister(this);
+    const folded = this.#folded();
+    const through = folded === undefined ? 'None' : `Some(${folded})`;
+    this.#folding.fail(() =>
+      cortexError('fold-stopped', `wait_for_seq: fold task stopped; folded_through=${through}`),
+    );
+    this.#applying.fail(() => this.#stoppedBeforeToken());
+    this.#watches.end();
+  }
+}
+
+/** Ends the subscription of adapters that were dropped without `close`. */
+const abandoned = new FinalizationRegistry<() => void>((unsubscribe) => unsubscribe());
+/** Waits hold their fold. */
+const keep = new WeakMap<Wait, object>();
+
+/** Checks what `openFromSnapshot` is given, before anything is opened. */
+export function checkLastSeq(lastSeq: bigint | number | null | undefined): bigint | undefined {
+  return lastSeq === undefined || lastSeq === null ? undefined : u64(lastSeq);
+}
