@@ -107,3 +107,29 @@ export class RedexError extends Error {
     this.kind = options.kind ?? 'io';
   }
 }
+
+/** Failure of a CortEX adapter: `cortex: …`. */
+export class CortexError extends Error {
+  /** `closed`, `fold-stopped`, `wrong-origin`, `timeout`, `queue-full`, `open-failed`, `restore-failed`, `append-failed`. */
+  readonly kind: string;
+
+  constructor(detail?: string, options: { kind?: string; cause?: unknown } = {}) {
+    super(detail ?? 'cortex adapter error', options.cause === undefined ? undefined : { cause: options.cause });
+    Object.setPrototypeOf(this, new.target.prototype);
+    this.name = 'CortexError';
+    this.kind = options.kind ?? 'append-failed';
+  }
+}
+
+/** Failure of a NetDb bundle: `netdb: …`. */
+export class NetDbError extends Error {
+  /** `decode` or `encode`. */
+  readonly kind: string;
+
+  constructor(detail?: string, options: { kind?: string; cause?: unknown } = {}) {
+    super(detail ?? 'netdb error', options.cause === undefined ? undefined : { cause: options.cause });
+    Object.setPrototypeOf(this, new.target.prototype);
+    this.name = 'NetDbError';
+    this.kind = options.kind ?? 'decode';
+  }
+}

@@ -70,9 +70,7 @@ export function intact(event: Uint8Array): boolean {
   scratch.set(event);
   scratch.fill(0, 2, 4);
   scratch.fill(0, CHECKSUM, HEADER);
-  return (
-    low(xxh3(scratch.subarray(0, event.length))) === stored || low(xxh3(event.subarray(HEADER))) === stored
-  );
+  return low(xxh3(scratch.subarray(0, event.length))) === stored || low(xxh3(event.subarray(HEADER))) === stored;
 }
 
 /** Low half of the origin (`counter`: of the counter); the high half stands 4 bytes on. */

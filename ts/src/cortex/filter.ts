@@ -144,7 +144,10 @@ function limit(filter: string, value: unknown): number {
   return wrapped >= 2 ** 31 || value >= 2 ** 31 ? Number.POSITIVE_INFINITY : wrapped;
 }
 
-function common(name: string, filter: CommonFilter): Pick<Query, 'createdFrom' | 'createdTo' | 'updatedFrom' | 'updatedTo' | 'limit'> {
+function common(
+  name: string,
+  filter: CommonFilter,
+): Pick<Query, 'createdFrom' | 'createdTo' | 'updatedFrom' | 'updatedTo' | 'limit'> {
   return {
     createdFrom: bound(filter.createdAfterNs),
     createdTo: bound(filter.createdBeforeNs),

@@ -12,9 +12,9 @@ import type { Model } from './model.js';
 import { DecodeError, Reader, Writer } from './postcard.js';
 import { countMatches, select } from './query.js';
 import { hex16, type WriteToken } from './token.js';
-import { high, low, U64_MAX, u64 } from './u64.js';
+import { high, low, U64_MAX } from './u64.js';
 import { type Wait, Waits } from './waits.js';
-import { Watch, type WatchOptions, Watches } from './watch.js';
+import { Watch, Watches, type WatchOptions } from './watch.js';
 
 /** A model's state as bytes, and the sequence up to which the log is in it. */
 export interface CortexSnapshot {
@@ -73,6 +73,8 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   /** Something was appended that is not folded yet. */
   #behind = false;
   #appending = false;
+  /** Set by `write`. */
+  protected due = false;
 
   constructor(log: EventLog, origin: bigint, model: M, start: Start) {
     this.#log = log;
@@ -127,17 +129,17 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   }
 
   /** Starts a write: the returned writer takes the tail; `write` ends it. */
-  begin(operation: string): Writer {
+  protected begin(operation: string): Writer {
     if (this.#state === 'closed') throw cortexError('closed', `${operation} failed: adapter closed`);
     writer.reset(HEADER);
     return writer;
   }
 
   /**
-   * Seals and appends the event in the writer. When it is the next one to fold, `due` is true for the caller to apply
-   * its own arguments; otherwise everything up to it has been folded from the log.
+   * Seals and appends the event in the writer. When it is the next one to fold, `due` is true afterwards, for the
+   * caller to apply its own arguments and call `wrote`; otherwise everything up to it has been folded from the log.
    */
-  write(operation: string, dispatch: number): { seq: bigint; due: boolean } {
+  protected write(operation: string, dispatch: number): bigint {
     const counter = this.#counter;
     this.#counter = BigInt.asUintN(64, counter + 1n);
     const event = writer.buffer.subarray(0, writer.length);
@@ -151,15 +153,16 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
     } finally {
       this.#appending = false;
     }
-    if (this.#state !== 'running') return { seq, due: false };
-    if (seq === this.#next) return { seq, due: true };
-    this.#behind = true;
-    this.#sync();
-    return { seq, due: false };
+    this.due = this.#state === 'running' && seq === this.#next;
+    if (!this.due && this.#state === 'running') {
+      this.#behind = true;
+      this.#sync();
+    }
+    return seq;
   }
 
   /** The caller has applied the event that `write` called due. */
-  wrote(seq: bigint): void {
+  protected wrote(seq: bigint): void {
     this.#next = seq + 1n;
     if (this.#folding.size + this.#applying.size > 0) this.#settle();
   }
@@ -212,10 +215,7 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
       this.#foldErrors++;
       return false;
     }
-    if (
-      read32(event, OFFSET.origin) === this.#originLo &&
-      read32(event, OFFSET.origin + 4) === this.#originHi
-    ) {
+    if (read32(event, OFFSET.origin) === this.#originLo && read32(event, OFFSET.origin + 4) === this.#originHi) {
       const counter = (BigInt(read32(event, OFFSET.counter + 4)) << 32n) | BigInt(read32(event, OFFSET.counter));
       if (counter !== U64_MAX && counter >= this.#counter) this.#counter = counter + 1n;
     }
@@ -299,9 +299,7 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   #stoppedBeforeToken(): MeshringError {
     const applied = this.#applied();
     const how =
-      applied === undefined
-        ? 'before applying any event'
-        : `before reaching token seq (applied through ${applied})`;
+      applied === undefined ? 'before applying any event' : `before reaching token seq (applied through ${applied})`;
     return cortexError('fold-stopped', `wait_for_token: fold task stopped ${how}`);
   }
 
@@ -373,9 +371,7 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
     abandoned.unregister(this);
     const folded = this.#folded();
     const through = folded === undefined ? 'None' : `Some(${folded})`;
-    this.#folding.fail(() =>
-      cortexError('fold-stopped', `wait_for_seq: fold task stopped; folded_through=${through}`),
-    );
+    this.#folding.fail(() => cortexError('fold-stopped', `wait_for_seq: fold task stopped; folded_through=${through}`));
     this.#applying.fail(() => this.#stoppedBeforeToken());
     this.#watches.end();
   }
@@ -385,8 +381,3 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
 const abandoned = new FinalizationRegistry<() => void>((unsubscribe) => unsubscribe());
 /** Waits hold their fold. */
 const keep = new WeakMap<Wait, object>();
-
-/** Checks what `openFromSnapshot` is given, before anything is opened. */
-export function checkLastSeq(lastSeq: bigint | number | null | undefined): bigint | undefined {
-  return lastSeq === undefined || lastSeq === null ? undefined : u64(lastSeq);
-}

@@ -3,6 +3,7 @@ import type { Query } from './filter.js';
 import { Model } from './model.js';
 import type { Reader, Writer } from './postcard.js';
 import type { Postings } from './query.js';
+import type { Key } from './table.js';
 
 /** Stored memory record. Times are Unix nanoseconds of whoever wrote; tags keep order and repetitions. */
 export interface Memory {
@@ -219,6 +220,16 @@ export class MemoriesModel extends Model<Memory> {
       updatedNs: table.updated[slot] as bigint,
       pinned: table.flags[slot] === PINNED,
     };
+  }
+
+  frozenRow(slot: number): Memory {
+    const row = this.row(slot);
+    Object.freeze(row.tags);
+    return Object.freeze(row);
+  }
+
+  sortValue(row: Memory, key: Key): bigint {
+    return key === 'id' ? row.id : key === 'created' ? row.createdNs : row.updatedNs;
   }
 
   sameRow(a: Memory, b: Memory): boolean {

@@ -2,7 +2,7 @@
 import type { Query } from './filter.js';
 import type { Reader, Writer } from './postcard.js';
 import type { Postings, Searchable } from './query.js';
-import { Table } from './table.js';
+import { type Key, Table } from './table.js';
 
 /** Sees every change of a model, before and after it. */
 export interface Observer {
@@ -22,6 +22,10 @@ export abstract class Model<Row extends { readonly id: bigint }> implements Sear
   abstract apply(dispatch: number, tail: Reader): void;
   /** The entry in a slot, as a new object. */
   abstract row(slot: number): Row;
+  /** The same for sharing: nothing of it can be changed. */
+  abstract frozenRow(slot: number): Row;
+  /** What a row is sorted by. */
+  abstract sortValue(row: Row, key: Key): bigint;
   /** Whether two objects say the same. */
   abstract sameRow(a: Row, b: Row): boolean;
   abstract postings(query: Query): Postings | undefined;

@@ -1,16 +1,19 @@
 /**
  * Sorted slots: the order indexes behind queries (51 §8). An index holds the slots of a table ordered by one 64-bit
- * column and, among equal values, by id. Slots lie in blocks of a few hundred, so that an insertion moves little
+ * column and, among equal values, by id. Slots lie in blocks of some hundred, so that an insertion moves little
  * whatever the size, and appending at the end (the usual case for times and ids) compares once.
  */
 
-const BLOCK = 256;
+/** Most slots of a block. */
+const BLOCK = 1024;
+/** Slots that a new index has room for. */
+const FIRST = 32;
 
 /** 64-bit columns as pairs of 32-bit halves: low half at 2 × slot, high half behind it. */
 export type Halves = Uint32Array;
 
 interface Block {
-  readonly slots: Int32Array;
+  slots: Int32Array;
   length: number;
 }
 
@@ -63,8 +66,10 @@ export class OrderIndex {
     const blocks = this.#blocks;
     const last = blocks[blocks.length - 1];
     if (last === undefined || this.compare(last.slots[last.length - 1] as number, slot) < 0) {
-      if (last !== undefined && last.length < BLOCK) last.slots[last.length++] = slot;
-      else blocks.push(blockOf(slot));
+      if (last !== undefined && last.length < BLOCK) {
+        if (last.length === last.slots.length) widen(last);
+        last.slots[last.length++] = slot;
+      } else blocks.push(blockOf(slot, last === undefined ? FIRST : BLOCK));
       return;
     }
     const { block: number, at } = this.#place(slot);
@@ -105,6 +110,7 @@ export class OrderIndex {
       const left = blocks[first];
       const right = blocks[first + 1];
       if (left === undefined || right === undefined || left.length + right.length > (BLOCK * 3) / 4) continue;
+      while (left.slots.length < left.length + right.length) widen(left);
       left.slots.set(right.slots.subarray(0, right.length), left.length);
       left.length += right.length;
       blocks.splice(first + 1, 1);
@@ -239,13 +245,7 @@ class Descending implements Cursor {
   /** What is left of the run of equal values that is being yielded. */
   #run: Ascending | undefined;
 
-  constructor(
-    blocks: readonly Block[],
-    key: Halves,
-    end: Place,
-    floor: Place,
-    runStart: (slot: number) => Place,
-  ) {
+  constructor(blocks: readonly Block[], key: Halves, end: Place, floor: Place, runStart: (slot: number) => Place) {
     this.#blocks = blocks;
     this.#key = key;
     this.#floor = floor;
@@ -256,7 +256,8 @@ class Descending implements Cursor {
 
   /** Steps one place down; false at the start of the range. */
   #down(): boolean {
-    if (this.#block < this.#floor.block || (this.#block === this.#floor.block && this.#at <= this.#floor.at)) return false;
+    if (this.#block < this.#floor.block || (this.#block === this.#floor.block && this.#at <= this.#floor.at))
+      return false;
     if (this.#at === 0) {
       if (this.#block === 0) return false;
       this.#block--;
@@ -299,13 +300,20 @@ class Descending implements Cursor {
   }
 }
 
-function blockOf(slot: number): Block {
-  const slots = new Int32Array(BLOCK);
+function blockOf(slot: number, capacity: number): Block {
+  const slots = new Int32Array(capacity);
   slots[0] = slot;
   return { slots, length: 1 };
 }
 
+function widen(block: Block): void {
+  const slots = new Int32Array(block.slots.length * 2);
+  slots.set(block.slots);
+  block.slots = slots;
+}
+
 function insert(block: Block, at: number, slot: number): void {
+  if (block.length === block.slots.length) widen(block);
   block.slots.copyWithin(at + 1, at, block.length);
   block.slots[at] = slot;
   block.length++;

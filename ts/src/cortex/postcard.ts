@@ -131,7 +131,7 @@ export class Writer {
 
 /** Reads one message; every method throws `DecodeError` at bad bytes. */
 export class Reader {
-  #bytes = new Uint8Array();
+  #bytes: Uint8Array = new Uint8Array();
   #at = 0;
   #end = 0;
   /** Low and high half of the last `u64`. */

@@ -137,10 +137,15 @@ export function select(model: Searchable, query: Query): number[] {
   const { table } = model;
   const { limit } = query;
   if (limit === 0 || table.size === 0) return [];
-  const other = query.key === 'created' ? (['updated'] as const) : query.key === 'updated' ? (['created'] as const) : (['created', 'updated'] as const);
+  const other =
+    query.key === 'created'
+      ? (['updated'] as const)
+      : query.key === 'updated'
+        ? (['created'] as const)
+        : (['created', 'updated'] as const);
   const postings = rarest([model.postings(query), ...other.map((key) => rangePostings(table, query, key))]);
   if (postings?.size === 0) return [];
-  const total = flagsOf(query).reduce((sum, flag) => sum + table.orders[flag].id.size, 0);
+  const total = flagsOf(query).reduce<number>((sum, flag) => sum + table.orders[flag].id.size, 0);
 
   if (postings === undefined) return walk(model, query, Number.POSITIVE_INFINITY) ?? [];
   if (postings.size <= SMALL) return gather(model, query, postings);
@@ -181,12 +186,9 @@ export function countMatches(model: Searchable, query: Query): number {
   const { table } = model;
   const ranges = (['created', 'updated'] as const).map((key) => rangePostings(table, query, key));
   const postings = rarest([model.postings(query), ...ranges]);
-  const flagged = flagsOf(query).reduce((sum, flag) => sum + table.orders[flag].id.size, 0);
+  const flagged = flagsOf(query).reduce<number>((sum, flag) => sum + table.orders[flag].id.size, 0);
   const bare =
-    query.needle === undefined &&
-    query.source === undefined &&
-    query.allTags.length === 0 &&
-    query.anyTag.length === 0;
+    query.needle === undefined && query.source === undefined && query.allTags.length === 0 && query.anyTag.length === 0;
   if (bare && postings === undefined) return flagged;
   const [created, updated] = ranges;
   if (bare && (created === undefined || updated === undefined)) return postings?.size ?? 0;

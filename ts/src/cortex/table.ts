@@ -72,7 +72,15 @@ export class Table {
   }
 
   /** Adds an entry with flag 0 or 1; the id must not be there. Returns its slot. */
-  insert(lo: number, hi: number, flag: Flag, createdLo: number, createdHi: number, updatedLo: number, updatedHi: number): number {
+  insert(
+    lo: number,
+    hi: number,
+    flag: Flag,
+    createdLo: number,
+    createdHi: number,
+    updatedLo: number,
+    updatedHi: number,
+  ): number {
     const slot = this.#free.pop() ?? this.#used++;
     if (slot >= this.#capacity) this.#grow();
     this.id32[2 * slot] = lo;

@@ -3,6 +3,7 @@ import { type Query, TaskStatus } from './filter.js';
 import { Model } from './model.js';
 import type { Reader, Writer } from './postcard.js';
 import type { Postings } from './query.js';
+import type { Key } from './table.js';
 
 /** Stored task record. Times are Unix nanoseconds of whoever wrote. */
 export interface Task {
@@ -116,6 +117,14 @@ export class TasksModel extends Model<Task> {
       createdNs: table.created[slot] as bigint,
       updatedNs: table.updated[slot] as bigint,
     };
+  }
+
+  frozenRow(slot: number): Task {
+    return Object.freeze(this.row(slot));
+  }
+
+  sortValue(row: Task, key: Key): bigint {
+    return key === 'id' ? row.id : key === 'created' ? row.createdNs : row.updatedNs;
   }
 
   sameRow(a: Task, b: Task): boolean {

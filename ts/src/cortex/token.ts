@@ -28,7 +28,8 @@ export class WriteToken {
 
   /** Reads what `toString` wrote; throws with `WriteToken parse: …`. */
   static fromString(text: string): WriteToken {
-    const fail = (detail: string) => new MeshringError('invalid-argument', `WriteToken parse: ${detail}`, { code: 'InvalidArg' });
+    const fail = (detail: string) =>
+      new MeshringError('invalid-argument', `WriteToken parse: ${detail}`, { code: 'InvalidArg' });
     const colon = text.indexOf(':');
     if (colon < 0) throw fail('expected `<origin_hex>:<seq>`');
     const origin = text.slice(0, colon);

@@ -45,6 +45,8 @@ export class Watch<Row extends { readonly id: bigint }> {
   #scheduled = false;
   #state: 'live' | 'ending' | 'done' = 'live';
   readonly #signal: AbortSignal | undefined;
+  /** Holds the watch weakly: a signal may live longer than a watch that nobody reads any more. */
+  readonly #abort = weakClose(this);
   #registry: Watches<Row> | undefined;
 
   constructor(source: Source, model: Model<Row>, query: Query, options: WatchOptions = {}) {
@@ -53,7 +55,7 @@ export class Watch<Row extends { readonly id: bigint }> {
     this.#query = query;
     this.#signal = options.signal;
     if (this.#signal?.aborted) this.#state = 'done';
-    else this.#signal?.addEventListener('abort', weakClose(this), { once: true });
+    else this.#signal?.addEventListener('abort', this.#abort, { once: true });
   }
 
   /** Called by the registry that tells this watch about changes. */
@@ -90,6 +92,7 @@ export class Watch<Row extends { readonly id: bigint }> {
   close(): void {
     if (this.#state === 'done') return;
     this.#state = 'done';
+    this.#signal?.removeEventListener('abort', this.#abort);
     this.#registry?.delete(this);
     this.#rows = undefined;
     this.#touched = undefined;

@@ -1,0 +1,14 @@
+/** `meshring/cortex`: append-only logs (RedEX), event-sourced tasks and memories (CortEX), and NetDb over both. */
+export * from './cortex/index.js';
+export { CortexError, NetDbError, RedexError } from './errors.js';
+export {
+  Redex,
+  type RedexEvent,
+  RedexFile,
+  type RedexFileConfig,
+  type RedexFileStats,
+  type RedexOptions,
+  type RedexStats,
+  type ReplicationConfigJs,
+  type TailOptions,
+} from './redex/index.js';

@@ -1,0 +1,99 @@
+import { wrongType } from '../errors.js';
+import { Dispatch } from './event.js';
+import { Fold, type Start } from './fold.js';
+import type { EventLog } from './log.js';
+import { type MemoriesModel, type Memory, writeTags } from './memories-model.js';
+import { wellFormed } from './postcard.js';
+import { high, low, u64 } from './u64.js';
+
+function checkText(operation: string, argument: string, value: unknown): void {
+  if (typeof value !== 'string') throw wrongType(operation, argument, value, 'a string', 'StringExpected');
+}
+
+function checkTags(operation: string, tags: unknown): void {
+  if (!Array.isArray(tags)) throw wrongType(operation, 'tags', tags, 'an array of strings', 'ArrayExpected');
+  for (const tag of tags) checkText(operation, 'tags', tag);
+}
+
+/** Log and fold of the memories: every write appends its event and is folded before it returns. */
+export class MemoriesFold extends Fold<Memory, MemoriesModel> {
+  constructor(log: EventLog, origin: bigint, model: MemoriesModel, start: Start) {
+    super(log, origin, model, start);
+  }
+
+  /** Adds a memory, or replaces content, tags and source of a known one, which keeps its pin and createdNs. */
+  store(id: bigint, content: string, tags: readonly string[], source: string, nowNs: bigint): bigint {
+    const key = u64(id);
+    const now = u64(nowNs);
+    checkText('store', 'content', content);
+    checkTags('store', tags);
+    checkText('store', 'source', source);
+    const tail = this.begin('store');
+    tail.u64(low(key), high(key));
+    tail.string(content);
+    writeTags(tags, tail);
+    tail.string(source);
+    tail.u64(low(now), high(now));
+    const seq = this.write('store', Dispatch.MemoryStored);
+    if (this.due) {
+      const own = tags.map(wellFormed);
+      this.model.stored(low(key), high(key), wellFormed(content), own, wellFormed(source), low(now), high(now));
+      this.wrote(seq);
+    }
+    return seq;
+  }
+
+  /** Replaces the tags. */
+  retag(id: bigint, tags: readonly string[], nowNs: bigint): bigint {
+    const key = u64(id);
+    const now = u64(nowNs);
+    checkTags('retag', tags);
+    const tail = this.begin('retag');
+    tail.u64(low(key), high(key));
+    writeTags(tags, tail);
+    tail.u64(low(now), high(now));
+    const seq = this.write('retag', Dispatch.MemoryRetagged);
+    if (this.due) {
+      this.model.retagged(low(key), high(key), tags.map(wellFormed), low(now), high(now));
+      this.wrote(seq);
+    }
+    return seq;
+  }
+
+  /** Pins a memory. */
+  pin(id: bigint, nowNs: bigint): bigint {
+    return this.#setPin('pin', Dispatch.MemoryPinned, id, nowNs);
+  }
+
+  /** Takes the pin away. */
+  unpin(id: bigint, nowNs: bigint): bigint {
+    return this.#setPin('unpin', Dispatch.MemoryUnpinned, id, nowNs);
+  }
+
+  #setPin(operation: 'pin' | 'unpin', dispatch: number, id: bigint, nowNs: bigint): bigint {
+    const key = u64(id);
+    const now = u64(nowNs);
+    const tail = this.begin(operation);
+    tail.u64(low(key), high(key));
+    tail.u64(low(now), high(now));
+    const seq = this.write(operation, dispatch);
+    if (this.due) {
+      this.model.pinned(low(key), high(key), operation === 'pin', low(now), high(now));
+      this.wrote(seq);
+    }
+    return seq;
+  }
+
+  /** Removes a memory. */
+  delete(id: bigint): bigint {
+    const key = u64(id);
+    const tail = this.begin('delete');
+    tail.u64(low(key), high(key));
+    const seq = this.write('delete', Dispatch.MemoryDeleted);
+    if (this.due) {
+      this.model.deleted(low(key), high(key));
+      this.wrote(seq);
+    }
+    return seq;
+  }
+}

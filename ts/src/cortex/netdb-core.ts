@@ -1,0 +1,125 @@
+/** NetDb of `meshring/core`: both models over one private manager. */
+import { wrongType } from '../errors.js';
+import { platform } from '../platform/node.js';
+import { CoreRedex } from '../redex/index.js';
+import { MemoriesAdapter, TasksAdapter } from './core-adapters.js';
+import { cortexError } from './fold.js';
+import type { MemoriesFold } from './memories-fold.js';
+import { openMemories, openTasks } from './open.js';
+import { type Bundle, type BundleEntry, decodeBundle, encodeBundle } from './snapshot.js';
+import type { TasksFold } from './tasks-fold.js';
+import { u64 } from './u64.js';
+
+/** Options of `NetDb.open`. */
+export interface NetDbOpenConfig {
+  /** Directory of the logs; counts only with `persistent`. */
+  persistentDir?: string;
+  /** Origin of this writer: 0 to 2^64 − 1. */
+  originHash: bigint;
+  /** Mirror the logs to `persistentDir`. Default false. */
+  persistent?: boolean;
+  /** Open the tasks. Default false. */
+  withTasks?: boolean;
+  /** Open the memories. Default false. */
+  withMemories?: boolean;
+}
+
+/** Snapshot of all models. */
+export interface NetDbBundle {
+  stateBytes: Buffer;
+}
+
+/** Both folds and their manager. */
+export interface NetDbParts {
+  readonly redex: CoreRedex;
+  readonly tasks: TasksFold | null;
+  readonly memories: MemoriesFold | null;
+}
+
+/** Opens what the config asks for, from a bundle when there is one. Throws the core's texts. */
+export async function openParts(config: NetDbOpenConfig, bundle?: Uint8Array): Promise<NetDbParts> {
+  if (typeof config !== 'object' || config === null)
+    throw wrongType('NetDb.open', 'config', config, 'an object', 'InvalidArg');
+  const origin = u64(config.originHash);
+  const persistent = config.persistent === true;
+  const from: Bundle | undefined = bundle === undefined ? undefined : decodeBundle(bundle);
+  const redex = new CoreRedex(config.persistentDir);
+  const verb = from === undefined ? 'open' : 'restore';
+  const options = (model: 'tasks' | 'memories', snapshot: BundleEntry | undefined) => {
+    return { redex, origin, persistent, context: `NetDb ${verb} ${model}`, snapshot };
+  };
+  let tasks: TasksFold | null = null;
+  try {
+    if (config.withTasks === true) tasks = await openTasks(options('tasks', from?.tasks));
+    const memories = config.withMemories === true ? await openMemories(options('memories', from?.memories)) : null;
+    return { redex, tasks, memories };
+  } catch (error) {
+    tasks?.close();
+    closeLogs(redex);
+    throw error;
+  }
+}
+
+/** Bytes of all models: tasks first, then memories; each is consistent in itself. */
+export function bundleOf({ tasks, memories }: NetDbParts): NetDbBundle {
+  const bytes = encodeBundle({ tasks: tasks?.snapshot(), memories: memories?.snapshot() });
+  return { stateBytes: platform.bytes(bytes) as Buffer };
+}
+
+/** Closes both folds, whatever the first one throws, then the manager's files away from the caller. */
+export function closeParts({ redex, tasks, memories }: NetDbParts): void {
+  let failure: unknown;
+  for (const [name, fold] of [
+    ['tasks', tasks],
+    ['memories', memories],
+  ] as const) {
+    try {
+      fold?.close();
+    } catch (cause) {
+      failure ??= cortexError('closed', `close ${name}: ${cause instanceof Error ? cause.message : cause}`, cause);
+    }
+  }
+  closeLogs(redex);
+  if (failure !== undefined) throw failure;
+}
+
+/** The flush runs on its own; what fails there is raised by the next open of the directory. */
+function closeLogs(redex: CoreRedex): void {
+  redex.close().catch((error: unknown) => platform.warnOnce(`closing the logs of a NetDb failed: ${String(error)}`));
+}
+
+/** Tasks and memories over one private manager of logs. */
+export class NetDb {
+  readonly #parts: NetDbParts;
+  /** The tasks, or null when not enabled. */
+  readonly tasks: TasksAdapter | null;
+  /** The memories, or null when not enabled. */
+  readonly memories: MemoriesAdapter | null;
+
+  /** @internal */
+  constructor(parts: NetDbParts) {
+    this.#parts = parts;
+    this.tasks = parts.tasks && new TasksAdapter(parts.tasks);
+    this.memories = parts.memories && new MemoriesAdapter(parts.memories);
+  }
+
+  /** Opens the enabled models. */
+  static async open(config: NetDbOpenConfig): Promise<NetDb> {
+    return new NetDb(await openParts(config));
+  }
+
+  /** Opens the enabled models from a bundle; a model that is not in it starts fresh. */
+  static async openFromSnapshot(config: NetDbOpenConfig, bundle: NetDbBundle): Promise<NetDb> {
+    return new NetDb(await openParts(config, bundle.stateBytes));
+  }
+
+  /** State of both models as bytes. */
+  snapshot(): NetDbBundle {
+    return bundleOf(this.#parts);
+  }
+
+  /** Closes both models and their logs. Idempotent. */
+  close(): void {
+    closeParts(this.#parts);
+  }
+}
