@@ -2,6 +2,7 @@
  * Every error class of the package in one module, so that all doors export the same class objects
  * (specification: errors.md §1).
  */
+import type { PeerRef } from './marketrix/types.js';
 
 /** Options of the package's errors: the lower error is kept as `cause`. */
 export interface MeshringErrorOptions {
@@ -131,5 +132,58 @@ export class NetDbError extends Error {
     Object.setPrototypeOf(this, new.target.prototype);
     this.name = 'NetDbError';
     this.kind = options.kind ?? 'decode';
+
+/** What can go wrong in `meshring/marketrix` (90 §7). */
+export type MarketrixErrorKind =
+  | 'invalid-options'
+  | 'invalid-message'
+  | 'discovery'
+  | 'duplicate-instance'
+  | 'no-instance'
+  | 'connect'
+  | 'rejected'
+  | 'connection-lost'
+  | 'unavailable'
+  | 'overloaded'
+  | 'timeout'
+  | 'cancelled'
+  | 'no-method'
+  | 'handler'
+  | 'protocol'
+  | 'frame-too-large'
+  | 'conflict'
+  | 'closed';
+
+/** Further properties of a {@link MarketrixError}. */
+export interface MarketrixErrorOptions {
+  /** The instance that the failure is about. */
+  remote?: PeerRef | undefined;
+  /** `rejected`: the HTTP status; `handler`: the code that the handler gave. */
+  code?: string | undefined;
+  /** JSON value that goes with the error: what the handler attached, or the current version of a `conflict`. */
+  data?: unknown;
+  /** The lower-level error. */
+  cause?: unknown;
+}
+
+/** Every failure of Marketrix Mesh. The message is `marketrix: <kind>: <text>`. */
+export class MarketrixError extends Error {
+  override readonly name = 'MarketrixError';
+  /** Word to branch on. */
+  readonly kind: MarketrixErrorKind;
+  /** The instance that the failure is about, where one is known. */
+  readonly remote?: PeerRef;
+  /** `rejected`: the HTTP status; `handler`: the code that the handler gave (`handler` if none). */
+  readonly code?: string;
+  /** JSON value that goes with the error. */
+  readonly data?: unknown;
+
+  constructor(kind: MarketrixErrorKind, text: string, options: MarketrixErrorOptions = {}) {
+    super(`marketrix: ${kind}: ${text}`, options.cause === undefined ? undefined : { cause: options.cause });
+    Object.setPrototypeOf(this, new.target.prototype);
+    this.kind = kind;
+    if (options.remote !== undefined) this.remote = options.remote;
+    if (options.code !== undefined) this.code = options.code;
+    if (options.data !== undefined) this.data = options.data;
   }
 }
