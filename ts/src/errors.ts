@@ -132,6 +132,8 @@ export class NetDbError extends Error {
     Object.setPrototypeOf(this, new.target.prototype);
     this.name = 'NetDbError';
     this.kind = options.kind ?? 'decode';
+  }
+}
 
 /** What can go wrong in `meshring/marketrix` (90 §7). */
 export type MarketrixErrorKind =
