@@ -1,0 +1,2 @@
+/** Typed channels (module `channel`). */
+export { TypedChannel } from './bus/channel.js';

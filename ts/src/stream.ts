@@ -1,0 +1,2 @@
+/** Event streams (module `stream`). */
+export { EventStream, TypedEventStream } from './bus/stream.js';
