@@ -32,6 +32,8 @@ const DEFAULT_INTERVAL = 5;
 const DEFAULT_BACKOFF = 100;
 /** Shortest wait between polls, ms: less would only spin. */
 const MIN_INTERVAL = 1;
+/** Fruitless polls after which a stream stops to trust that it is woken for a reason. */
+const MAX_FRUITLESS = 8;
 const LONGEST_TIMER = 2 ** 31 - 1;
 
 function option(name: string, value: unknown, fallback: number, valid: (n: number) => boolean, needed: string): number {
@@ -87,6 +89,8 @@ export class Feed {
   #idleMs = 0;
   #nextIdleMs: number;
   #polledAt = 0;
+  /** Polls in a row that brought nothing. */
+  #fruitless = 0;
 
   constructor(bus: PollSource, options: SubscribeOpts) {
     const positive = (n: number) => n >= 0;
@@ -212,17 +216,23 @@ export class Feed {
   async #wait(): Promise<void> {
     if (!this.#idle) return;
     const pause = new AbortController();
+    const { signal } = pause;
     this.#pause = pause;
     try {
-      if (this.#bus[WAIT]) {
-        await this.#bus[WAIT](this.#cursor, pause.signal);
-      } else {
-        const left = this.#polledAt + this.#idleMs - performance.now();
-        if (left > 0) await delay(left, pause.signal);
-      }
+      // A bus that wakes its streams for nothing again and again is treated as one that must be polled.
+      if (this.#fruitless > MAX_FRUITLESS) await this.#delay(signal);
+      if (signal.aborted) return;
+      const wait = this.#bus[WAIT]?.(this.#cursor, signal, this.#options.shards);
+      if (!wait || (await wait) === false) await this.#delay(signal);
     } finally {
       this.#pause = undefined;
     }
+  }
+
+  /** Waits until the next poll of a bus that cannot say when there are events. */
+  async #delay(signal: AbortSignal): Promise<void> {
+    const left = this.#polledAt + this.#idleMs - performance.now();
+    if (left > 0) await delay(left, signal);
   }
 
   async #poll(): Promise<void> {
@@ -248,9 +258,11 @@ export class Feed {
     const full = events.length >= this.#limit;
     this.#idle = !full && !(moved && (hasMore || events.length === 0));
     if (events.length > 0 || moved) {
+      this.#fruitless = 0;
       this.#idleMs = this.#interval;
       this.#nextIdleMs = this.#interval;
     } else {
+      this.#fruitless += 1;
       this.#idleMs = this.#nextIdleMs;
       this.#nextIdleMs = Math.min(this.#backoff, this.#nextIdleMs * 2);
     }
@@ -273,7 +285,8 @@ export class Feed {
     const { shards } = this.#options;
     const bus = this.#bus;
     const walk = async () => {
-      if (bus[TAIL]) return bus[TAIL]();
+      const tail = bus[TAIL] ? await bus[TAIL]() : null;
+      if (tail !== null) return tail;
       let cursor: string | undefined;
       for (;;) {
         const request: PollRequest = { limit: 1000 };

@@ -2,17 +2,21 @@
 
 /**
  * Resolves when events may be readable behind a cursor (at once if there are some), when the bus is shut down, or when
- * the signal aborts. Never rejects because of the signal. Keeps the process alive while it is pending.
+ * the signal aborts; never rejects because of the signal. With `shards` only these count. The answer `false` says that
+ * the bus cannot wait for its store: the stream polls. Keeps the process alive while it is pending.
  */
 export const WAIT: unique symbol = Symbol('meshring.bus.wait');
 
-/** Cursor behind everything that is readable now; undefined for an empty store. */
+/**
+ * Cursor behind everything that is readable now; undefined for an empty store; null when the bus cannot tell: the
+ * stream walks through the store. Events emitted before the call are behind the answer, later ones in front of it.
+ */
 export const TAIL: unique symbol = Symbol('meshring.bus.tail');
 
 /** The waiting part of a bus. */
 export interface WaitableBus {
   /** See {@link WAIT}. */
-  [WAIT]?(cursor: string | undefined, signal: AbortSignal): Promise<void>;
-  /** See {@link TAIL}. Events emitted before the call are behind the answer, later ones are in front of it. */
-  [TAIL]?(): Promise<string | undefined> | string | undefined;
+  [WAIT]?(cursor: string | undefined, signal: AbortSignal, shards?: readonly number[]): Promise<unknown>;
+  /** See {@link TAIL}. */
+  [TAIL]?(): Promise<string | undefined | null> | string | undefined | null;
 }

@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { PollSource } from '../../src/bus/feed.js';
+import { WAIT } from '../../src/bus/wait.js';
 import { TypedChannel } from '../../src/channel.js';
 import { EventStream, TypedEventStream } from '../../src/stream.js';
 import { ForeignBus, WakingBus } from './bus.js';
@@ -231,6 +233,34 @@ describe('a stream that waits', () => {
 });
 
 describe('a stream of a bus that must be polled', () => {
+  it('also when the bus has a way to wait but not for this store', async () => {
+    vi.useFakeTimers();
+    const bus: PollSource = new ForeignBus();
+    let asked = 0;
+    bus[WAIT] = async () => {
+      asked += 1;
+      return false;
+    };
+    const next = new EventStream(bus)[Symbol.asyncIterator]().next();
+    await vi.advanceTimersByTimeAsync(400);
+    expect(asked).toBe(8);
+    (bus as ForeignBus).emit(1);
+    await vi.advanceTimersByTimeAsync(100);
+    expect((await next).value).toMatchObject({ raw: '1' });
+  });
+
+  it('is what a stream falls back to when it is woken for nothing', async () => {
+    vi.useFakeTimers();
+    const bus = new ForeignBus();
+    (bus as PollSource)[WAIT] = async () => true;
+    const stream = new EventStream(bus);
+    const next = stream[Symbol.asyncIterator]().next();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(bus.requests.length).toBeLessThan(30);
+    stream.stop();
+    await next;
+  });
+
   it('waits twice as long after each empty page, up to the limit, and starts again with an event', async () => {
     vi.useFakeTimers();
     const bus = new ForeignBus();
