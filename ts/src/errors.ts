@@ -187,5 +187,60 @@ export class MarketrixError extends Error {
     if (options.remote !== undefined) this.remote = options.remote;
     if (options.code !== undefined) this.code = options.code;
     if (options.data !== undefined) this.data = options.data;
+
+/** What can go wrong on a Zebus bus (71 §17). */
+export type ZebusErrorKind =
+  | 'invalid-operation'
+  | 'not-running'
+  | 'stopped'
+  | 'no-peer'
+  | 'multiple-peers'
+  | 'peer-not-responding'
+  | 'peer-stopped'
+  | 'timeout'
+  | 'cancelled'
+  | 'registration-failed'
+  | 'peer-already-exists'
+  | 'subscription-failed'
+  | 'persistence-unreachable'
+  | 'persistence-unavailable'
+  | 'transport'
+  | 'transport-unavailable'
+  | 'codec'
+  | 'configuration'
+  | 'too-large'
+  | 'duplicate-type';
+
+/** Failure of the Zebus bus itself; what a handler answers is a `CommandResult` instead. */
+export class ZebusError extends Error {
+  override readonly name = 'ZebusError';
+  /** Stable word for the condition. */
+  readonly kind: ZebusErrorKind;
+  /** Id of the peer concerned, if one is. */
+  readonly peer?: string;
+  /** Full name of the message type concerned, if one is. */
+  readonly messageType?: string;
+
+  constructor(
+    kind: ZebusErrorKind,
+    text: string,
+    options: { peer?: string; messageType?: string; cause?: unknown } = {},
+  ) {
+    super(`zebus:${kind}: ${text}`, options.cause === undefined ? undefined : { cause: options.cause });
+    this.kind = kind;
+    if (options.peer !== undefined) this.peer = options.peer;
+    if (options.messageType !== undefined) this.messageType = options.messageType;
+  }
+}
+
+/** Thrown by a command handler: code and message reach the sender as its `CommandResult`. */
+export class DomainError extends Error {
+  override readonly name = 'DomainError';
+  /** 32-bit error code, not 0. */
+  readonly code: number;
+
+  constructor(code: number, message = '') {
+    super(message);
+    this.code = code;
   }
 }
