@@ -109,7 +109,8 @@ export interface AnyMessageType extends MessageType<unknown, unknown> {
   routingContent(message: unknown): (string | string[])[];
 }
 
-const scratch = new ProtoWriter();
+/** Writers not in use: a codec may encode a message while another one is being written. */
+const idle: ProtoWriter[] = [];
 
 function bytesCodec<T>(name: string, codec: AnyCodec<T>): MessageCodec<T> {
   if ('toBinary' in codec && 'fromBinary' in codec) {
@@ -185,12 +186,13 @@ function define(kind: MessageKind, definition: MessageDefinition<Plain>): AnyMes
     },
     encode(message: Plain): Uint8Array {
       if (compiled === undefined) return encodeByCodec(message);
+      const writer = idle.pop() ?? new ProtoWriter();
       try {
-        compiled.codec.write(message, scratch);
-        return scratch.finish();
-      } catch (error) {
-        scratch.discard();
-        throw error;
+        compiled.codec.write(message, writer);
+        return writer.finish();
+      } finally {
+        writer.discard();
+        idle.push(writer);
       }
     },
     decode(bytes: Uint8Array): Plain {

@@ -56,7 +56,7 @@ type ScalarOf<S> = S extends 'string' | 'guid'
             ? T
             : number;
 type InitScalarOf<S> = S extends MessageType<infer _T, infer I> ? I : ScalarOf<S>;
-type Flat<T> = { [K in keyof T]: T[K] };
+type Flat<T> = { -readonly [K in keyof T]: T[K] };
 
 /** What a message with these fields is after decoding. */
 export type FieldsOf<F extends FieldDefs> = Flat<
