@@ -187,6 +187,8 @@ export class MarketrixError extends Error {
     if (options.remote !== undefined) this.remote = options.remote;
     if (options.code !== undefined) this.code = options.code;
     if (options.data !== undefined) this.data = options.data;
+  }
+}
 
 /** What can go wrong on a Zebus bus (71 §17). */
 export type ZebusErrorKind =
