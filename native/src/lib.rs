@@ -7,9 +7,12 @@
 #[cfg(feature = "addon")]
 pub mod addon;
 pub mod crypto;
+#[cfg(feature = "addon")]
+pub mod driver;
 pub mod filter;
 pub mod hash;
 pub mod identity;
+pub mod log;
 pub mod noise;
 pub mod packet;
 pub mod record;

@@ -4,4 +4,5 @@ pub mod filter;
 pub mod hash;
 pub mod identity;
 pub mod lock;
+pub mod log;
 pub mod record;

@@ -10,6 +10,7 @@ import type { LogStorage, StoredFile } from '../redex/storage.js';
  * | 40 | f64 in: unix ms (WebAssembly only) |
  * | 48 | u32 out: status (0 = done, otherwise the code of `LogStatus`) |
  * | 52 | u32 out of `read`: offset in the area of the payload bytes |
+ * | 56 | u32 in: length of the payload for `logAppender` |
  * | 64 | payload; of `appendBatch`: u32 lengths, then payloads; of `read`: per event u64 seq, u32 length, u32 flags and checksum |
  */
 export interface LogDoor {
@@ -36,7 +37,7 @@ export interface LogDoor {
     nowMs: number,
   ): RawLog;
   /** `append` of one log as a function of its own: cheaper than a method (addon only). */
-  logAppender?(log: RawLog): (length: number) => void;
+  logAppender?(log: RawLog): () => void;
   /** 28-bit checksum of a payload. */
   logChecksum(payload: Uint8Array): number;
   /** The 16 bytes of a manifest. */
@@ -77,8 +78,8 @@ export interface RawLog {
   stats(): string;
   /** Whether the files under the path are still the open ones. */
   isLive(): boolean;
-  /** Marks the log closed: appends fail from now on. */
-  shut(): void;
+  /** Marks the log closed: appends fail from now on (WebAssembly only; the addon's `close` does it). */
+  shut?(): void;
   /** Flushes dat, idx, ts away from this thread (addon only). */
   sync?(): Promise<void>;
   /** After `shut`: flushes, trims and closes the files, releases the lock (addon only). */
@@ -96,7 +97,7 @@ export interface RawLog {
   /** One slice of the same; false when done. `force` = also when little was evicted (WebAssembly only). */
   compactStep?(): boolean;
   /** Calls back on this thread when another thread has appended, or closed the log (addon only). */
-  onRemote?(callback: (() => void) | null): void;
+  onRemote?(callback: () => void): void;
   /** Frees the memory now (WebAssembly only). */
   free?(): void;
 }

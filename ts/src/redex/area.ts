@@ -4,6 +4,8 @@ const SEQ = 0;
 const NOW = 40 / 8;
 const STATUS = 48 / 4;
 const BYTES_AT = 52 / 4;
+/** Word that holds the length for an append without arguments. */
+export const LENGTH = 56 / 4;
 /** Where payloads start. */
 export const DATA = 64;
 

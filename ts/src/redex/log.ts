@@ -1,7 +1,7 @@
 import { type LogDoor, LogStatus, type RawLog } from '../backend/log.js';
 import { MeshringError } from '../errors.js';
 import { platform } from '../platform/node.js';
-import { DATA, LogArea } from './area.js';
+import { DATA, LENGTH, LogArea } from './area.js';
 import { U64_MAX } from './config.js';
 import type { RedexEvent, RedexFileStats } from './types.js';
 
@@ -55,7 +55,7 @@ export class Log {
   detached = false;
   readonly raw: RawLog;
   readonly #area: LogArea;
-  readonly #append: (length: number) => void;
+  readonly #append: (() => void) | null;
   readonly #needsClock: boolean;
   #waiting: (() => void)[] = [];
   #remote = false;
@@ -68,7 +68,7 @@ export class Log {
     this.raw = raw;
     this.#area = areaOf(door);
     this.#needsClock = door.logAppender === undefined;
-    this.#append = door.logAppender?.(raw) ?? ((length) => raw.append(length));
+    this.#append = door.logAppender?.(raw) ?? null;
   }
 
   /** Appends one payload and returns its sequence. */
@@ -77,7 +77,11 @@ export class Log {
     const area = this.#fresh();
     if (payload.length <= area.room) {
       area.bytes.set(payload, DATA);
-      this.#append(payload.length);
+      if (this.#append === null) this.raw.append(payload.length);
+      else {
+        area.words[LENGTH] = payload.length;
+        this.#append();
+      }
     } else {
       this.raw.appendBytes(payload, Date.now());
     }
@@ -183,17 +187,21 @@ export class Log {
 
   /** Flushes, trims and closes the files. Memory stays readable. */
   async close(): Promise<void> {
-    this.raw.shut();
-    if (!this.persistent) return;
+    this.raw.shut?.();
     if (this.raw.close) return this.#described('close', this.raw.close());
-    await this.sync();
+    if (this.persistent) await this.sync();
+    this.closeNow();
+  }
+
+  /** The rest of a close that has begun, on this thread. */
+  closeNow(): void {
     this.raw.closeNow?.();
     if (this.#fresh().status !== LogStatus.done) throw this.failure('close');
   }
 
   /** The files were removed or replaced under it: its handles behave as closed. */
   detach(): void {
-    this.raw.shut();
+    this.raw.shut?.();
     this.detached = true;
     this.wake();
     if (this.raw.close) this.raw.close().catch(() => {});
@@ -244,7 +252,6 @@ export class Log {
     return () => {
       const at = this.#waiting.indexOf(waiter);
       if (at >= 0) this.#waiting.splice(at, 1);
-      if (this.#waiting.length === 0) this.#disarm();
     };
   }
 
@@ -254,13 +261,6 @@ export class Log {
     if (waiting.length === 0) return;
     this.#waiting = [];
     for (const waiter of waiting) waiter();
-    if (this.#waiting.length === 0) this.#disarm();
-  }
-
-  #disarm(): void {
-    if (!this.#remote) return;
-    this.#remote = false;
-    this.raw.onRemote?.(null);
   }
 
   /** Remembers a failure that happened after the call which caused it had returned. */

@@ -15,6 +15,8 @@ export interface Lease {
 
 /** Persistent logs of this thread by storage and resolved path: all managers share them (50 §9.1). */
 const open = new WeakMap<LogStorage, Map<string, Log>>();
+/** Logs whose close is under way: opening the same path again finishes it first. */
+const closing = new Map<string, Log>();
 
 /** The storage for a directory: the given one, the platform's, or memory with a warning. */
 export function storageFor(directory: string, given: LogStorage | undefined): LogStorage {
@@ -53,6 +55,8 @@ export function openPersistent(storage: LogStorage, directory: string, name: str
     log = undefined;
   }
   if (!log) {
+    const leaving = closing.get(key);
+    if (leaving) describe(() => leaving.closeNow());
     const { raw, from } = openRaw(storage, root, bounds);
     log = new Log(name, true, from, raw);
     shared.set(key, log);
@@ -63,7 +67,12 @@ export function openPersistent(storage: LogStorage, directory: string, name: str
     release: async () => {
       if (held.holders > 0) return held.sync();
       if (shared.get(key) === held) shared.delete(key);
-      return held.close();
+      closing.set(key, held);
+      try {
+        await held.close();
+      } finally {
+        if (closing.get(key) === held) closing.delete(key);
+      }
     },
   };
 }

@@ -1,0 +1,319 @@
+//! Logs on files of the operating system. On Linux, on file systems where it is safe, appends are stores into mapped
+//! room that was written ahead; elsewhere they are writes.
+
+use crate::log::storage::{DirEntry, Storage, Stored, StoredFile};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn text(error: io::Error) -> String {
+    error.to_string()
+}
+
+/// Files of the operating system.
+#[derive(Debug, Clone, Default)]
+pub struct Files;
+
+/// An open file. Clones share it, so that it can be flushed while others append.
+#[derive(Debug, Clone)]
+pub struct OsFile(Arc<File>);
+
+impl Storage for Files {
+    type File = OsFile;
+    type Lock = FileLock;
+
+    fn make_dir(&self, path: &str) -> Stored<()> {
+        fs::create_dir_all(path).map_err(text)
+    }
+
+    fn list(&self, path: &str) -> Stored<Option<Vec<DirEntry>>> {
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(None)
+            }
+            Err(error) => return Err(text(error)),
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(text)?;
+            let is_dir = entry.file_type().map_err(text)?.is_dir();
+            all.push(DirEntry {
+                name: entry.file_name().to_string_lossy().into_owned(),
+                is_dir,
+            });
+        }
+        Ok(Some(all))
+    }
+
+    fn open(&self, path: &str, create: bool) -> Stored<Option<OsFile>> {
+        match OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(create)
+            .truncate(false)
+            .open(path)
+        {
+            Ok(file) => {
+                let regular = file.metadata().map_err(text)?.is_file();
+                Ok(regular.then(|| OsFile(Arc::new(file))))
+            }
+            Err(error)
+                if !create && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(text(error)),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Stored<()> {
+        fs::rename(from, to).map_err(text)
+    }
+
+    fn remove(&self, path: &str) -> Stored<()> {
+        let done = match fs::symlink_metadata(path) {
+            Ok(kind) if kind.is_dir() => fs::remove_dir(path),
+            Ok(_) => fs::remove_file(path),
+            Err(error) => Err(error),
+        };
+        match done {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done.map_err(text),
+        }
+    }
+
+    fn sync_dir(&self, path: &str) -> Stored<()> {
+        if cfg!(windows) {
+            return Ok(());
+        }
+        File::open(path)
+            .and_then(|directory| directory.sync_all())
+            .map_err(text)
+    }
+
+    fn lock(&self, path: &str) -> Stored<Option<FileLock>> {
+        FileLock::take(Path::new(path)).map_err(text)
+    }
+}
+
+impl StoredFile for OsFile {
+    type Window = platform::Map;
+
+    fn length(&self) -> Stored<u64> {
+        Ok(self.0.metadata().map_err(text)?.len())
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> Stored<usize> {
+        platform::read_at(&self.0, at, into).map_err(text)
+    }
+
+    fn write_at(&self, at: u64, bytes: &[u8]) -> Stored<()> {
+        platform::write_at(&self.0, at, bytes).map_err(text)
+    }
+
+    fn truncate(&self, length: u64) -> Stored<()> {
+        self.0.set_len(length).map_err(text)
+    }
+
+    fn sync(&self) -> Stored<()> {
+        self.0.sync_data().map_err(text)
+    }
+
+    fn window(&self, from: u64, length: usize) -> Option<platform::Map> {
+        platform::Map::new(&self.0, from, length)
+    }
+}
+
+/// Whether the open file is still what its path names.
+pub fn is_live(file: &OsFile, path: &str) -> bool {
+    match (file.0.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => platform::same_file(&open, &named),
+        _ => false,
+    }
+}
+
+/// An exclusive lock of the operating system on a file, which also names its holder for processes that can't lock files.
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+    path: PathBuf,
+}
+
+impl FileLock {
+    fn take(path: &Path) -> io::Result<Option<Self>> {
+        // The path may be removed by the last holder between opening and locking: try again then.
+        for _ in 0..16 {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            let same = match (file.metadata(), fs::metadata(path)) {
+                (Ok(open), Ok(named)) => platform::same_file(&open, &named),
+                _ => false,
+            };
+            if !same {
+                continue;
+            }
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            if platform::is_living_holder(&holder) {
+                return Ok(None);
+            }
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(platform::holder().as_bytes())?;
+            return Ok(Some(Self {
+                file,
+                path: path.into(),
+            }));
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        let same = match (self.file.metadata(), fs::metadata(&self.path)) {
+            (Ok(open), Ok(named)) => platform::same_file(&open, &named),
+            _ => false,
+        };
+        if same {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod platform {
+    pub use super::mapped::Map;
+    pub use super::unix::*;
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+mod platform {
+    pub use super::unix::*;
+    pub use super::unmapped::Map;
+}
+
+#[cfg(not(unix))]
+mod platform {
+    pub use super::portable::*;
+    pub use super::unmapped::Map;
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::fs::{self, File, Metadata};
+    use std::io;
+    use std::os::unix::fs::{FileExt, MetadataExt};
+
+    pub fn read_at(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        file.read_at(into, at)
+    }
+
+    pub fn write_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
+        file.write_all_at(bytes, at)
+    }
+
+    pub fn same_file(a: &Metadata, b: &Metadata) -> bool {
+        (a.dev(), a.ino()) == (b.dev(), b.ino())
+    }
+
+    /// Start time of a process in clock ticks since boot, `None` when there is no such process (or no /proc).
+    fn start_of(pid: u32) -> Option<String> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?
+            .1
+            .split_whitespace()
+            .nth(19)
+            .map(str::to_owned)
+    }
+
+    /// What this process writes into the lock file.
+    pub fn holder() -> String {
+        let pid = std::process::id();
+        format!("{pid} {} addon\n", start_of(pid).unwrap_or_else(|| "0".into()))
+    }
+
+    /// Whether the text names a living process that cannot lock files (one that runs the WebAssembly build).
+    pub fn is_living_holder(text: &str) -> bool {
+        let mut words = text.split_whitespace();
+        match (
+            words.next().and_then(|pid| pid.parse().ok()),
+            words.next(),
+            words.next(),
+        ) {
+            (Some(pid), Some(start), Some("wasm")) => start_of(pid).as_deref() == Some(start),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod portable {
+    use std::fs::{File, Metadata};
+    use std::io::{self, Read, Seek, SeekFrom, Write};
+
+    pub fn read_at(mut file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        file.seek(SeekFrom::Start(at))?;
+        file.read(into)
+    }
+
+    pub fn write_at(mut file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(bytes)
+    }
+
+    pub fn same_file(a: &Metadata, b: &Metadata) -> bool {
+        a.created().ok() == b.created().ok()
+    }
+
+    pub fn holder() -> String {
+        format!("{} 0 addon\n", std::process::id())
+    }
+
+    pub fn is_living_holder(_: &str) -> bool {
+        false
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod unmapped {
+    use crate::log::storage::Window;
+    use std::fs::File;
+
+    /// No file is mapped on this platform.
+    #[derive(Debug)]
+    pub enum Map {}
+
+    impl Map {
+        pub fn new(_: &File, _: u64, _: usize) -> Option<Self> {
+            None
+        }
+    }
+
+    impl Window for Map {
+        fn put(&mut self, _: usize, _: &[u8]) {
+            match *self {}
+        }
+        fn commit(&mut self, _: usize, _: u32) {
+            match *self {}
+        }
+        fn is_lost(&self) -> bool {
+            match *self {}
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[path = "mapped.rs"]
+mod mapped;

@@ -1,0 +1,96 @@
+//! What a persistent log needs of the files below it. Failures are texts, ready for `io: <text>`.
+
+/// Result of a storage call.
+pub type Stored<T> = Result<T, String>;
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Name without path.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+}
+
+/// A home of persistent logs.
+pub trait Storage {
+    /// An open file.
+    type File: StoredFile;
+    /// A held lock; dropping it gives it back.
+    type Lock;
+
+    /// Creates a directory and its parents.
+    fn make_dir(&self, path: &str) -> Stored<()>;
+    /// Entries of a directory; `None` when there is none.
+    fn list(&self, path: &str) -> Stored<Option<Vec<DirEntry>>>;
+    /// Opens a file; `None` when it is missing and not to be created, or is not a regular file.
+    fn open(&self, path: &str, create: bool) -> Stored<Option<Self::File>>;
+    /// Renames; an existing file is replaced in one step.
+    fn rename(&self, from: &str, to: &str) -> Stored<()>;
+    /// Removes a file or an empty directory; a missing one is fine.
+    fn remove(&self, path: &str) -> Stored<()>;
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, path: &str) -> Stored<()>;
+    /// Takes an exclusive lock; `None` when another process holds it.
+    fn lock(&self, path: &str) -> Stored<Option<Self::Lock>>;
+}
+
+/// An open file.
+pub trait StoredFile {
+    /// Memory that is the file.
+    type Window: Window;
+
+    /// Length in bytes.
+    fn length(&self) -> Stored<u64>;
+    /// Reads at an offset; 0 = end of file.
+    fn read_at(&self, at: u64, into: &mut [u8]) -> Stored<usize>;
+    /// Writes all bytes at an offset.
+    fn write_at(&self, at: u64, bytes: &[u8]) -> Stored<()>;
+    /// Sets the length.
+    fn truncate(&self, length: u64) -> Stored<()>;
+    /// Makes content and length durable.
+    fn sync(&self) -> Stored<()>;
+    /// Maps a part of the file that exists; `None` where that cannot be done safely.
+    fn window(&self, from: u64, length: usize) -> Option<Self::Window>;
+}
+
+/// Memory that is a part of a file: a store into it survives the end of the process.
+pub trait Window {
+    /// Stores bytes.
+    fn put(&mut self, at: usize, bytes: &[u8]);
+    /// Stores a word (at a multiple of 4) after everything that was stored before.
+    fn commit(&mut self, at: usize, word: u32);
+    /// Whether a store went nowhere, because somebody cut the file.
+    fn is_lost(&self) -> bool;
+}
+
+/// The window of storages that have none.
+#[derive(Debug)]
+pub enum NoWindow {}
+
+impl Window for NoWindow {
+    fn put(&mut self, _: usize, _: &[u8]) {
+        match *self {}
+    }
+    fn commit(&mut self, _: usize, _: u32) {
+        match *self {}
+    }
+    fn is_lost(&self) -> bool {
+        match *self {}
+    }
+}
+
+/// Reads a whole file, at most `limit` bytes.
+pub fn read_all<F: StoredFile>(file: &F, limit: u64) -> Stored<Vec<u8>> {
+    let length = file.length()?.min(limit) as usize;
+    let mut bytes = vec![0; length];
+    let mut have = 0;
+    while have < length {
+        match file.read_at(have as u64, &mut bytes[have..])? {
+            0 => break,
+            count => have += count,
+        }
+    }
+    bytes.truncate(have);
+    Ok(bytes)
+}
