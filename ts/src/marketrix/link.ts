@@ -6,6 +6,7 @@ import {
   constants,
   type IncomingHttpHeaders,
 } from 'node:http2';
+import { isIP } from 'node:net';
 import { MarketrixError } from '../errors.js';
 import type { Counters } from './counters.js';
 import {
@@ -92,7 +93,7 @@ export class Link {
                 ca: settings.tls?.ca,
                 cert: settings.tls?.cert,
                 key: settings.tls?.key,
-                servername: settings.tls?.servername ?? host,
+                servername: settings.tls?.servername ?? (isIP(host) ? '' : host),
               }
             : {}),
         });
@@ -246,7 +247,9 @@ export class Link {
         );
         stream.close(constants.NGHTTP2_CANCEL);
       }, this.#settings.connectTimeoutMs);
+      let answered = false;
       stream.once('response', (headers) => {
+        answered = true;
         clearTimeout(timer);
         const status = headers[constants.HTTP2_HEADER_STATUS];
         if (Number(status) === 200) this.#accept(headers, resolve, reject);
@@ -254,6 +257,7 @@ export class Link {
       });
       stream.once('close', () => {
         clearTimeout(timer);
+        if (answered) return;
         const refused = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM;
         const kind = refused ? 'unavailable' : this.#agreement ? 'connection-lost' : 'connect';
         const why = refused ? 'takes no new streams' : 'closed the stream before it answered';

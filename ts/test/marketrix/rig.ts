@@ -1,6 +1,6 @@
 /** What the tests of Marketrix Mesh share: peers that leave by themselves, own Redis servers, waiting for conditions. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -107,4 +107,15 @@ export class OwnRedis {
       child.kill('SIGKILL');
     });
   }
+}
+
+/** A certificate for 127.0.0.1 and localhost, signed by itself. */
+export function selfSigned(): { key: Buffer; cert: Buffer; keyFile: string; certFile: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'meshring-tls-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const [keyFile, certFile] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
+  const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
+  execFileSync('openssl', [...args, ...subject, '-keyout', keyFile, '-out', certFile], { stdio: 'ignore' });
+  return { key: readFileSync(keyFile), cert: readFileSync(certFile), keyFile, certFile };
 }
