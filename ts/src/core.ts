@@ -1,2 +1,3 @@
 /** `meshring/core`: the lower-level names. */
+export * from './core/capabilities.js';
 export * from './core/identity.js';

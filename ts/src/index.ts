@@ -1,11 +1,37 @@
 /** meshring: encrypted mesh and event bus, name for name the SDK `@net-mesh/sdk` 0.19.0. */
 
+<<<<<<< HEAD
 export { Filter } from './bus/filter.js';
+=======
+export {
+  type Accelerator,
+  type AcceleratorKind,
+  type CapabilityFilter,
+  type CapabilityLimits,
+  type CapabilitySet,
+  type GpuInfo,
+  type GpuVendor,
+  type Hardware,
+  type Modality,
+  type ModelCapability,
+  SCOPE_REGION_PREFIX,
+  SCOPE_SUBNET_LOCAL,
+  SCOPE_TENANT_PREFIX,
+  type ScopeFilter,
+  type Software,
+  type SoftwarePair,
+  type ToolCapability,
+  withRegionScope,
+  withSubnetLocalScope,
+  withTenantScope,
+} from './capabilities.js';
+>>>>>>> 95000a3 (Capabilities (projection, announcements, intake, index, scopes), membership messages, roster, registry, throttle, subnets)
 export * from './capability-enhancements.js';
 export * from './capability-schema.js';
 export * from './channel.js';
 export { MeshringError } from './errors.js';
 export * from './identity.js';
+<<<<<<< HEAD
 export * from './stream.js';
 export type {
   NetNodeConfig,
@@ -17,3 +43,6 @@ export type {
   SubscribeOpts,
   Transport,
 } from './types.js';
+=======
+export * from './subnets.js';
+>>>>>>> 95000a3 (Capabilities (projection, announcements, intake, index, scopes), membership messages, roster, registry, throttle, subnets)

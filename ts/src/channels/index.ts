@@ -1,4 +1,5 @@
-/** Channels: names and hashes. */
+/** Channels: names and hashes, configurations, membership messages, the roster, the throttle. */
+
 export {
   canonicalChannelHash,
   channelNameProblem,
@@ -6,4 +7,14 @@ export {
   MAX_CHANNEL_NAME_BYTES,
   publishStreamId,
   wireChannelHash,
-} from './name.js';
+} from '../channel-name/index.js';
+export { type ChannelConfig, ChannelRegistry, checkChannelConfig, MAX_REGISTERED_CHANNELS } from './config.js';
+export {
+  decodeMembership,
+  encodeMembership,
+  MEMBERSHIP_SUBPROTOCOL,
+  type MembershipMessage,
+  type RejectReason,
+} from './membership.js';
+export { MAX_CHANNELS_PER_PEER, Roster } from './roster.js';
+export { AuthThrottle, MAX_FAILURES, PAUSE_MS, WINDOW_MS } from './throttle.js';

@@ -1,5 +1,5 @@
 /** The lower-level identity names (31 §2, "Core-level names"): positional arguments, plain errors with the raw text. */
-import { canonicalChannelHash, channelNameProblem } from '../channels/index.js';
+import { canonicalChannelHash, channelNameProblem } from '../channel-name/index.js';
 import { MeshringError, wrongType } from '../errors.js';
 import { copyBytes, handOut, INSPECT, KEY_BYTES, randomBytes, sameBytes, toHex } from './bytes.js';
 import { publicKeyOf, signWith } from './ed25519.js';

@@ -1,0 +1,124 @@
+/** Configurations of channels, by name and by prefix (32 §2, §3). */
+import type { CapabilityFilter } from '../capabilities/index.js';
+import { canonicalChannelHash, channelNameProblem, isChannelPrefix } from '../channel-name/index.js';
+import { MeshringError } from '../errors.js';
+import { VISIBILITIES, type Visibility } from '../subnets/index.js';
+
+/** Most registered channels of a node. */
+export const MAX_REGISTERED_CHANNELS = 65_536;
+
+/** How a channel behaves and who may use it. */
+export interface ChannelConfig {
+  name: string;
+  /** Default `global`. */
+  visibility?: Visibility;
+  /** Default false. */
+  reliable?: boolean;
+  /** Whether subscribers need a token; default false. */
+  requireToken?: boolean;
+  /** 0..255, default 0. */
+  priority?: number;
+  /** Packets per second; default no limit. */
+  maxRatePps?: number;
+  /** What a publisher must offer. */
+  publishCaps?: CapabilityFilter;
+  /** What a subscriber must offer. */
+  subscribeCaps?: CapabilityFilter;
+}
+
+function fail(kind: string, text: string): MeshringError {
+  return new MeshringError(kind, `channel: ${text}`);
+}
+
+/** Checks a configuration; throws with the texts of the channel methods. */
+export function checkChannelConfig(config: ChannelConfig): void {
+  const problem = channelNameProblem(config.name);
+  if (problem !== undefined) throw fail('invalid-name', `invalid name: ${problem}`);
+  const { visibility, priority, maxRatePps } = config;
+  if (visibility !== undefined && !VISIBILITIES.includes(visibility)) {
+    throw fail('invalid-config', `invalid visibility "${String(visibility)}" (expected ${VISIBILITIES.join(' | ')})`);
+  }
+  if (priority !== undefined && (!Number.isInteger(priority) || priority < 0 || priority > 255)) {
+    throw fail('invalid-config', `priority must be an integer in [0, 255], got ${String(priority)}`);
+  }
+  if (maxRatePps !== undefined && (!Number.isInteger(maxRatePps) || maxRatePps < 1 || maxRatePps > 0xffff_ffff)) {
+    throw fail('invalid-config', `maxRatePps must be an integer in [1, 4294967295], got ${String(maxRatePps)}`);
+  }
+}
+
+/** Registered channels. Decisions are made by name; a hash only leads to the name. */
+export class ChannelRegistry<T extends ChannelConfig = ChannelConfig> {
+  readonly #byName = new Map<string, T>();
+  readonly #byHash = new Map<bigint, Set<string>>();
+  readonly #byPrefix = new Map<string, T>();
+
+  /** Number of channels registered by name. */
+  get size(): number {
+    return this.#byName.size;
+  }
+
+  /** Adds or replaces the channel of this name. */
+  register(config: T): void {
+    checkChannelConfig(config);
+    if (!this.#byName.has(config.name) && this.#byName.size >= MAX_REGISTERED_CHANNELS) {
+      throw fail('limit', `${MAX_REGISTERED_CHANNELS} channels are registered already`);
+    }
+    this.#byName.set(config.name, { ...config });
+    const hash = canonicalChannelHash(config.name);
+    const names = this.#byHash.get(hash);
+    if (names) names.add(config.name);
+    else this.#byHash.set(hash, new Set([config.name]));
+  }
+
+  /** Removes a channel; `false` when there is none. */
+  unregister(name: string): boolean {
+    if (!this.#byName.delete(name)) return false;
+    const hash = canonicalChannelHash(name);
+    const names = this.#byHash.get(hash);
+    names?.delete(name);
+    if (names?.size === 0) this.#byHash.delete(hash);
+    return true;
+  }
+
+  /** Adds or replaces the configuration of all names that start with a text. */
+  registerPrefix(prefix: string, config: T): void {
+    this.#byPrefix.set(prefix, { ...config });
+  }
+
+  /** Removes the configuration of a prefix. */
+  unregisterPrefix(prefix: string): boolean {
+    return this.#byPrefix.delete(prefix);
+  }
+
+  /** The configuration of a name: its own, else that of the longest prefix. */
+  get(name: string): T | undefined {
+    const exact = this.#byName.get(name);
+    if (exact) return exact;
+    let found: T | undefined;
+    let longest = -1;
+    for (const [prefix, config] of this.#byPrefix) {
+      if (prefix.length > longest && name.startsWith(prefix)) {
+        found = config;
+        longest = prefix.length;
+      }
+    }
+    return found;
+  }
+
+  /** The channel of a canonical hash; `undefined` when none or several names have it. */
+  byHash(hash: bigint): T | undefined {
+    const names = this.#byHash.get(hash);
+    const [name] = names ?? [];
+    return names?.size === 1 && name !== undefined ? this.#byName.get(name) : undefined;
+  }
+
+  /** Registered channels below a prefix of whole segments: `a` matches `a` and `a/b`, not `ab`. */
+  below(prefix: string): T[] {
+    return [...this.#byName.values()].filter(({ name }) => isChannelPrefix(prefix, name));
+  }
+
+  /** All registered channels. */
+  values(): T[] {
+    return [...this.#byName.values()];
+  }
+}

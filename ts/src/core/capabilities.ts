@@ -1,0 +1,2 @@
+/** Capability names of `meshring/core`. */
+export { normalizeGpuVendor } from '../capabilities/index.js';

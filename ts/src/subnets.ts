@@ -1,0 +1,2 @@
+/** `meshring/subnets`: hierarchical groups of nodes. */
+export { GLOBAL_SUBNET, type SubnetId, type SubnetPolicy, type SubnetRule, subnetId } from './subnets/index.js';

@@ -1,0 +1,24 @@
+/** Subnets: ids, policies, visibility. */
+export { assignSubnet, type CompiledPolicy, compilePolicy, type SubnetPolicy, type SubnetRule } from './policy.js';
+export {
+  areSiblings,
+  GLOBAL_SUBNET,
+  isAncestor,
+  packSubnet,
+  parentSubnet,
+  type SubnetId,
+  subnetDepth,
+  subnetId,
+  subnetText,
+  unpackSubnet,
+} from './subnet-id.js';
+export {
+  type GatewayChannel,
+  type GatewayHeader,
+  type GatewayReason,
+  type GatewayVerdict,
+  gatewayVerdict,
+  isVisible,
+  VISIBILITIES,
+  type Visibility,
+} from './visibility.js';
