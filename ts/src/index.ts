@@ -1,8 +1,6 @@
 /** meshring: encrypted mesh and event bus, name for name the SDK `@net-mesh/sdk` 0.19.0. */
 
-<<<<<<< HEAD
 export { Filter } from './bus/filter.js';
-=======
 export {
   type Accelerator,
   type AcceleratorKind,
@@ -25,14 +23,13 @@ export {
   withSubnetLocalScope,
   withTenantScope,
 } from './capabilities.js';
->>>>>>> 95000a3 (Capabilities (projection, announcements, intake, index, scopes), membership messages, roster, registry, throttle, subnets)
 export * from './capability-enhancements.js';
 export * from './capability-schema.js';
 export * from './channel.js';
 export { MeshringError } from './errors.js';
 export * from './identity.js';
-<<<<<<< HEAD
 export * from './stream.js';
+export * from './subnets.js';
 export type {
   NetNodeConfig,
   PollRequest,
@@ -43,6 +40,3 @@ export type {
   SubscribeOpts,
   Transport,
 } from './types.js';
-=======
-export * from './subnets.js';
->>>>>>> 95000a3 (Capabilities (projection, announcements, intake, index, scopes), membership messages, roster, registry, throttle, subnets)
