@@ -32,6 +32,8 @@ export interface NetDbBundle {
 /** Both folds and their manager. */
 export interface NetDbParts {
   readonly redex: CoreRedex;
+  /** Settled when the logs are closed. */
+  closed: Promise<void> | undefined;
   readonly tasks: TasksFold | null;
   readonly memories: MemoriesFold | null;
 }
@@ -52,7 +54,7 @@ export async function openParts(config: NetDbOpenConfig, bundle?: Uint8Array): P
   try {
     if (config.withTasks === true) tasks = await openTasks(options('tasks', from?.tasks));
     const memories = config.withMemories === true ? await openMemories(options('memories', from?.memories)) : null;
-    return { redex, tasks, memories };
+    return { redex, closed: undefined, tasks, memories };
   } catch (error) {
     tasks?.close();
     closeLogs(redex);
@@ -67,11 +69,12 @@ export function bundleOf({ tasks, memories }: NetDbParts): NetDbBundle {
 }
 
 /** Closes both folds, whatever the first one throws, then the manager's files away from the caller. */
-export function closeParts({ redex, tasks, memories }: NetDbParts): void {
+export function closeParts(parts: NetDbParts): void {
+  if (parts.closed !== undefined) return;
   let failure: unknown;
   for (const [name, fold] of [
-    ['tasks', tasks],
-    ['memories', memories],
+    ['tasks', parts.tasks],
+    ['memories', parts.memories],
   ] as const) {
     try {
       fold?.close();
@@ -79,13 +82,15 @@ export function closeParts({ redex, tasks, memories }: NetDbParts): void {
       failure ??= cortexError('closed', `close ${name}: ${cause instanceof Error ? cause.message : cause}`, cause);
     }
   }
-  closeLogs(redex);
+  parts.closed = closeLogs(parts.redex);
   if (failure !== undefined) throw failure;
 }
 
-/** The flush runs on its own; what fails there is raised by the next open of the directory. */
-function closeLogs(redex: CoreRedex): void {
-  redex.close().catch((error: unknown) => platform.warnOnce(`closing the logs of a NetDb failed: ${String(error)}`));
+/** A failed last flush is for whoever awaits it; nobody has to. */
+function closeLogs(redex: CoreRedex): Promise<void> {
+  const closing = redex.close();
+  closing.catch((error: unknown) => platform.warnOnce(`closing the logs of a NetDb failed: ${String(error)}`));
+  return closing;
 }
 
 /** Tasks and memories over one private manager of logs. */
@@ -116,6 +121,11 @@ export class NetDb {
   /** State of both models as bytes. */
   snapshot(): NetDbBundle {
     return bundleOf(this.#parts);
+  }
+
+  /** Ours: settled when `close` has flushed and closed the logs; undefined before `close`. */
+  get closed(): Promise<void> | undefined {
+    return this.#parts.closed;
   }
 
   /** Closes both models and their logs. Idempotent. */

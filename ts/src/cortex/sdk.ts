@@ -329,6 +329,11 @@ export class NetDb {
     }
   }
 
+  /** Ours: settled when `close` has flushed and closed the logs; undefined before `close`. */
+  get closed(): Promise<void> | undefined {
+    return this.#parts.closed;
+  }
+
   /** Closes both models and their logs; the last flush runs away from the caller. Idempotent. */
   close(): void {
     try {

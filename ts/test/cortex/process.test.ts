@@ -1,0 +1,138 @@
+import './dev-log.js';
+// What keeps a process alive, what memory holds, and that iterators end with the process.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Redex, TasksAdapter } from '../../src/cortex.js';
+
+const root = join(import.meta.dirname, '..', '..', '..');
+const folder = join(root, '.cache', 'cortex-process');
+const bundle = join(folder, 'cortex.cjs');
+
+beforeAll(async () => {
+  mkdirSync(folder, { recursive: true });
+  const entryPoints = [join(root, 'ts', 'src', 'cortex.ts')];
+  await build({ inject: [join(root, 'ts/test/cortex/dev-log.ts')], entryPoints, outfile: bundle, bundle: true, platform: 'node', format: 'cjs', logLevel: 'error' });
+});
+
+/** Runs a program; `tasks` is an open adapter. */
+function run(name: string, program: string) {
+  const file = join(folder, `${name}.cjs`);
+  const head = `const { Redex, TasksAdapter, NetDb } = require(${JSON.stringify(bundle)});`;
+  writeFileSync(
+    file,
+    `${head}\n(async () => {\nconst tasks = await TasksAdapter.open(new Redex(), 1n);\n${program}\n})();\n`,
+  );
+  return spawnSync(process.execPath, [file], { encoding: 'utf8', timeout: 20_000 });
+}
+
+describe('a process', () => {
+  it('ends while adapters and watches are idle', () => {
+    const done = run(
+      'idle',
+      `const watch = (await tasks.watch())[Symbol.asyncIterator]();
+       await watch.next();
+       tasks.create(1n, 'x', 1n);
+       console.log((await watch.next()).value.length);`,
+    );
+    expect([done.status, done.signal, done.stdout]).toEqual([0, null, '1\n']);
+  });
+
+  it('goes on while a result is awaited, and ends after the close', () => {
+    const done = run(
+      'awaited',
+      `setTimeout(() => tasks.create(1n, 'x', 1n), 60).unref();
+       setTimeout(() => tasks.close(), 120).unref();
+       for await (const result of await tasks.watch()) console.log(result.length);
+       console.log('end');`,
+    );
+    expect([done.status, done.signal, done.stdout]).toEqual([0, null, '0\n1\nend\n']);
+  });
+
+  it('goes on while a sequence is awaited', () => {
+    const done = run(
+      'sequence',
+      `setTimeout(() => tasks.create(1n, 'x', 1n), 60).unref();
+       await tasks.waitForSeq(0n);
+       console.log('reached');`,
+    );
+    expect([done.status, done.signal, done.stdout]).toEqual([0, null, 'reached\n']);
+  });
+
+  it('can exit with pending reads', () => {
+    const done = run(
+      'exit',
+      `(await tasks.watch())[Symbol.asyncIterator]().next(); setTimeout(() => process.exit(3), 20);`,
+    );
+    expect([done.status, done.stderr]).toEqual([3, '']);
+  });
+});
+
+describe('memory', () => {
+  const gc = (() => {
+    setFlagsFromString('--expose-gc');
+    return runInNewContext('gc') as () => void;
+  })();
+  afterAll(() => setFlagsFromString('--no-expose-gc'));
+
+  async function settled(): Promise<number> {
+    for (let i = 0; i < 6; i++) {
+      gc();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return process.memoryUsage().heapUsed;
+  }
+
+  it('does not grow with abandoned watches', async () => {
+    const tasks = await TasksAdapter.open(new Redex(), 1n);
+    for (let i = 0n; i < 1000n; i++) tasks.create(i, 'x', i);
+    const abandon = async (count: number) => {
+      for (let i = 0; i < count; i++) {
+        const watch = (await tasks.watch())[Symbol.asyncIterator]();
+        if (i % 2) await watch.next();
+      }
+    };
+    await abandon(100);
+    const before = await settled();
+    await abandon(10_000);
+    expect((await settled()) - before).toBeLessThan(4e6);
+    // And a change does not pay for them.
+    tasks.create(5000n, 'y', 1n);
+    expect(tasks.count()).toBe(1001);
+  });
+
+  it('does not grow with watches whose reader went away in the middle of a wait', async () => {
+    const tasks = await TasksAdapter.open(new Redex(), 1n);
+    const before = await settled();
+    for (let i = 0; i < 2000; i++) {
+      const control = new AbortController();
+      const watch = (await tasks.watch(null, { signal: control.signal }))[Symbol.asyncIterator]();
+      await watch.next();
+      const next = watch.next();
+      control.abort();
+      expect((await next).done).toBe(true);
+    }
+    expect((await settled()) - before).toBeLessThan(4e6);
+  });
+
+  it('is given back with an abandoned adapter', async () => {
+    const redex = new Redex();
+    let collected = false;
+    const registry = new FinalizationRegistry(() => {
+      collected = true;
+    });
+    await (async () => {
+      const tasks = await TasksAdapter.open(redex, 1n);
+      tasks.create(1n, 'x', 1n);
+      registry.register(tasks, 0);
+    })();
+    for (let i = 0; i < 50 && !collected; i++) await settled();
+    expect(collected).toBe(true);
+    // The log is still there for the next one.
+    expect((await TasksAdapter.open(redex, 1n)).count()).toBe(1);
+  });
+});
