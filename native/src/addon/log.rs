@@ -91,7 +91,8 @@ pub struct RawLog {
     area: AreaOf,
     failure: Failure,
     released: AtomicBool,
-    waker: Option<u64>,
+    /// Identifies its wake-up function; 0 = none. Atomic, so that no method needs the handle to itself.
+    waker: AtomicU64,
 }
 
 /// An area, in a class that napi wants to be `Send`.
@@ -127,7 +128,7 @@ fn raw(env: &Env, shared: Arc<Shared>) -> Result<RawLog> {
         area,
         failure: Failure::default(),
         released: AtomicBool::new(false),
-        waker: None,
+        waker: AtomicU64::new(0),
     })
 }
 
@@ -330,6 +331,12 @@ impl RawLog {
 
     /// See there.
     #[napi]
+    pub fn advance(&self, next: BigInt) -> Result<()> {
+        guarded(|| self.shared.advance(number(&next)))
+    }
+
+    /// See there.
+    #[napi]
     pub fn failure(&self) -> String {
         lock(&self.failure)
             .as_ref()
@@ -372,7 +379,7 @@ impl RawLog {
 
     /// See there. A holder among others only flushes.
     #[napi]
-    pub fn close(&mut self) -> AsyncTask<Work> {
+    pub fn close(&self) -> AsyncTask<Work> {
         self.drop_waker();
         let first_time = !self.released.swap(true, Ordering::AcqRel);
         if first_time && self.shared.release() {
@@ -391,7 +398,7 @@ impl RawLog {
 
     /// See there.
     #[napi]
-    pub fn on_remote(&mut self, callback: Function<'_, (), ()>) -> Result<()> {
+    pub fn on_remote(&self, callback: Function<'_, (), ()>) -> Result<()> {
         self.drop_waker();
         let call = callback
             .build_threadsafe_function::<()>()
@@ -407,13 +414,14 @@ impl RawLog {
             );
         };
         self.shared.add_waker(id, Box::new(wake));
-        self.waker = Some(id);
+        self.waker.store(id, Ordering::Relaxed);
         Ok(())
     }
 
-    fn drop_waker(&mut self) {
-        if let Some(id) = self.waker.take() {
-            self.shared.remove_waker(id);
+    fn drop_waker(&self) {
+        match self.waker.swap(0, Ordering::Relaxed) {
+            0 => {}
+            id => self.shared.remove_waker(id),
         }
     }
 }

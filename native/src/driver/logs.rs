@@ -243,6 +243,11 @@ impl Shared {
         look(&state.journal)
     }
 
+    /// Moves the next sequence forward: the ones below are never given out.
+    pub fn advance(&self, next: u64) {
+        lock(&self.state).journal.skip_to(next);
+    }
+
     /// Last completed flush in unix ms, and failed background flushes.
     pub fn flushes(&self) -> (u64, u64) {
         (

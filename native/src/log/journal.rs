@@ -356,6 +356,11 @@ where
         self.disk.as_ref().map(Disk::files)
     }
 
+    /// Moves the next sequence forward: the ones below are never given out.
+    pub fn skip_to(&mut self, next: u64) {
+        self.memory.skip_to(next);
+    }
+
     /// Appends fail from now on; reads go on.
     pub fn shut(&mut self) {
         self.closed = true;

@@ -68,6 +68,8 @@ export interface RawLog {
    * 0 with status `large` = the next one does not fit (its seq at offset 0): use `payload`.
    */
   read(from: bigint, to: bigint, max: number): number;
+  /** Moves the next sequence forward, so that the ones below are never given out. */
+  advance(next: bigint): void;
   /** The payload of one event. */
   payload(seq: bigint): Uint8Array;
   /** Applies retention in memory and writes next, first, evicted below, events, bytes to the area. */

@@ -175,6 +175,7 @@ export class OrderIndex {
   rangeSize(range: Range): number {
     const first = range.from ? this.#bound(range.from.lo, range.from.hi, false) : { block: 0, at: 0 };
     const end = range.to ? this.#bound(range.to.lo, range.to.hi, true) : { block: this.#blocks.length, at: 0 };
+    if (first.block > end.block) return 0;
     let size = end.at - first.at;
     for (let i = first.block; i < end.block; i++) size += (this.#blocks[i] as Block).length;
     return Math.max(0, size);

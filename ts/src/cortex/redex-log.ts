@@ -27,7 +27,7 @@ export class RedexLog implements EventLog {
   }
 
   advance(next: bigint): void {
-    advanceLog(this.#opened.log, next);
+    this.#opened.log.advance(next);
   }
 
   read(from: bigint, visit: (seq: bigint, event: Uint8Array) => void): number {
@@ -53,8 +53,4 @@ export class RedexLog implements EventLog {
     back = log.wait(wake);
     return () => back?.();
   }
-}
-
-function advanceLog(log: Opened['log'], next: bigint): void {
-  (log.raw as { advance?(next: bigint): void }).advance?.(next);
 }

@@ -177,6 +177,11 @@ export class Log {
     return this.#area.longs[2] ?? 0n;
   }
 
+  /** Moves the next sequence forward, so that the ones below are never given out. */
+  advance(next: bigint): void {
+    this.raw.advance(next);
+  }
+
   /** Flushes dat, idx, ts, away from this thread where the platform can. */
   async sync(): Promise<void> {
     if (!this.persistent) return;

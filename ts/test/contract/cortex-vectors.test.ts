@@ -1,4 +1,3 @@
-import '../cortex/dev-log.js';
 // CortEX event bytes, folds, snapshots, bundles and queries against vectors recorded from the published peer.
 import { describe, expect, it } from 'vitest';
 import {

@@ -1,5 +1,4 @@
 // Watches against the list call, for random operations, filters and reading speeds.
-import '../cortex/dev-log.js';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {

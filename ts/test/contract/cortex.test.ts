@@ -1,4 +1,3 @@
-import '../cortex/dev-log.js';
 // CortEX and NetDb as their users see them: writes, waits, watches, snapshots, errors, ends.
 import { describe, expect, it } from 'vitest';
 import {

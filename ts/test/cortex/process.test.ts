@@ -1,4 +1,3 @@
-import './dev-log.js';
 // What keeps a process alive, what memory holds, and that iterators end with the process.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -16,7 +15,7 @@ const bundle = join(folder, 'cortex.cjs');
 beforeAll(async () => {
   mkdirSync(folder, { recursive: true });
   const entryPoints = [join(root, 'ts', 'src', 'cortex.ts')];
-  await build({ inject: [join(root, 'ts/test/cortex/dev-log.ts')], entryPoints, outfile: bundle, bundle: true, platform: 'node', format: 'cjs', logLevel: 'error' });
+  await build({ entryPoints, outfile: bundle, bundle: true, platform: 'node', format: 'cjs', logLevel: 'error' });
 });
 
 /** Runs a program; `tasks` is an open adapter. */
