@@ -1,3 +1,5 @@
 /** `meshring/core`: the lower-level names. */
 export * from './core/capabilities.js';
+export * from './core/cortex.js';
 export * from './core/identity.js';
+export * from './core/redex.js';

@@ -26,6 +26,31 @@ export {
 export * from './capability-enhancements.js';
 export * from './capability-schema.js';
 export * from './channel.js';
+export {
+  CortexError,
+  type CortexSnapshot,
+  MemoriesAdapter,
+  MemoriesOrderBy,
+  type Memory,
+  type MemoryFilter,
+  NetDb,
+  type NetDbBundle,
+  NetDbError,
+  type NetDbOpenConfig,
+  Redex,
+  RedexError,
+  type RedexEvent,
+  RedexFile,
+  type RedexFileConfig,
+  type RedexOptions,
+  type SnapshotAndWatch,
+  type Task,
+  type TaskFilter,
+  TaskStatus,
+  TasksAdapter,
+  TasksOrderBy,
+  WriteToken,
+} from './cortex.js';
 export { MeshringError } from './errors.js';
 export * from './identity.js';
 export * from './stream.js';
