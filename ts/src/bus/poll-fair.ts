@@ -55,9 +55,7 @@ export class FairPage implements PagePlan {
   events(): StoredEvent[] {
     const events: StoredEvent[] = [];
     const quota = this.#quotas();
-    for (const [i, shard] of this.#shards.entries()) {
-      for (let left = quota[i] ?? 0; left > 0; left--) events.push(shard.take());
-    }
+    for (const [i, shard] of this.#shards.entries()) shard.takeInto(events, quota[i] ?? 0);
     return events;
   }
 

@@ -76,21 +76,28 @@ export class ShardProgress {
     return undefined;
   }
 
-  /** The next event; only while `taken < count`. */
-  take(): StoredEvent {
-    const page = this.#pages[this.#page];
-    if (!page) throw new RangeError('no event left in this shard');
-    const event = page.event(this.#index);
-    this.taken += 1;
-    this.#index += 1;
-    if (this.#index >= page.count) {
-      this.#behind = page.position ?? this.#behind;
-      this.#page += 1;
-      this.#index = 0;
-      this.#skipEmpty();
+  /** Appends the next `count` events, of which there must be so many. */
+  takeInto(events: StoredEvent[], count: number): void {
+    for (let left = count; left > 0; ) {
+      const page = this.#pages[this.#page];
+      if (!page) return;
+      const from = this.#index;
+      const to = Math.min(page.count, from + left);
+      for (let i = from; i < to; i++) events.push(page.event(i));
+      this.taken += to - from;
+      left -= to - from;
+      this.#index = to;
+      this.#leavePage(page);
     }
     this.#head();
-    return event;
+  }
+
+  #leavePage(page: ReadPage): void {
+    if (this.#index < page.count) return;
+    this.#behind = page.position ?? this.#behind;
+    this.#page += 1;
+    this.#index = 0;
+    this.#skipEmpty();
   }
 
   /** Position behind the events delivered and, when all were, behind everything looked at. */
