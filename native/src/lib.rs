@@ -10,9 +10,14 @@ pub mod crypto;
 #[cfg(feature = "addon")]
 pub mod driver;
 pub mod filter;
+pub mod engine;
+pub mod guard;
 pub mod hash;
 pub mod identity;
 pub mod log;
 pub mod noise;
 pub mod packet;
 pub mod record;
+pub mod routing;
+pub mod session;
+pub mod stream;

@@ -2,10 +2,12 @@
 //! Each layout is declared once, next to its encoder and decoder; all integers are little-endian.
 
 mod classify;
+pub mod control;
 mod frames;
 mod grant;
 mod header;
 mod keepalive;
+mod offer;
 mod pingwave;
 mod route;
 
@@ -14,6 +16,7 @@ pub use frames::{put_frame, Frames, FRAME_PREFIX};
 pub use grant::{Grant, Nack, GRANT_LEN, NACK_LEN};
 pub use header::{flags, Header, HeaderError, AAD_LEN, HEADER_LEN};
 pub use keepalive::{KeepAlive, KEEP_ALIVE_LEN};
+pub use offer::{Features, OFFER_LEN};
 pub use pingwave::{Health, Pingwave, Primary, PINGWAVE_LEN};
 pub use route::{RouteHeader, ROUTE_LEN};
 

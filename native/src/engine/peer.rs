@@ -1,0 +1,84 @@
+//! What is known of a peer with a session.
+
+use super::event::Protocol;
+use super::path::PathProbe;
+use super::Link;
+use crate::session::Session;
+use crate::stream::congestion::Congestion;
+use crate::stream::rtt::Rtt;
+use crate::stream::Streams;
+use std::collections::BTreeSet;
+
+/// How a peer does, by its heartbeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// Heard in time.
+    Healthy,
+    /// Two beats missed.
+    Suspected,
+    /// Three beats missed.
+    Failed,
+}
+
+/// A peer.
+pub(super) struct Peer {
+    pub session: Session,
+    /// Where packets go.
+    pub link: Link,
+    /// Packets need a routing header.
+    pub relayed: bool,
+    pub streams: Streams,
+    /// Session-wide sequence of control packets.
+    pub control_sequence: u64,
+    pub rtt: Rtt,
+    pub congestion: Congestion,
+    /// Streams that wait for the congestion window or the pace.
+    pub blocked: BTreeSet<u64>,
+    /// Last authenticated packet.
+    pub last_received: u64,
+    /// Something authenticated arrived at all.
+    pub confirmed: bool,
+    /// Last beat that counts for failure detection.
+    pub last_beat: u64,
+    pub liveness: Liveness,
+    /// Static key of the other end, if this end was the initiator.
+    pub remote_static: Option<[u8; 32]>,
+    pub path: PathProbe,
+    /// Packets beyond the replay window since the last accepted one.
+    pub beyond_window: u64,
+    /// Packets of unknown sessions from its address since the last accepted one.
+    pub strange: u64,
+    /// When to call it again, and how often that was done.
+    pub redial: Option<(u64, u32)>,
+}
+
+impl Peer {
+    pub fn protocol(&self) -> Protocol {
+        if self.session.features().is_some() {
+            Protocol::Meshring
+        } else {
+            Protocol::Net019
+        }
+    }
+}
+
+/// A peer, for the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Node id.
+    pub id: u64,
+    /// Where it is reached.
+    pub link: Link,
+    /// Behind a relay.
+    pub relayed: bool,
+    /// See [`Liveness`].
+    pub liveness: Liveness,
+    /// See [`Protocol`].
+    pub protocol: Protocol,
+    /// Smoothed round-trip time in microseconds, if measured.
+    pub rtt_us: Option<u64>,
+    /// Largest datagram that is sent to it.
+    pub mtu: usize,
+    /// Session id.
+    pub session_id: u64,
+}

@@ -1,0 +1,314 @@
+//! A datagram arrived: classify, authenticate, deliver.
+
+use super::event::Delivery;
+use super::peer::Liveness;
+use super::transmit::ACK_NOW;
+use super::{Engine, Event, Link, PeerChange};
+use crate::packet::{
+    classify, flags, subprotocol, Datagram, Features, Frames, Grant, Header, RouteHeader, OVERHEAD, ROUTE_LEN,
+};
+use crate::session::OpenError;
+use crate::stream::ordered::{Arrival, Ordered};
+use crate::stream::rtt::MAX_ACK_DELAY;
+use crate::stream::{Stream, StreamConfig, MAX_STREAMS};
+
+/// Streams which appear by receipt.
+const IMPLICIT: StreamConfig = StreamConfig {
+    reliable: false,
+    window: 65_536,
+    weight: 1,
+};
+
+/// What the driver handed in, after authentication.
+struct Opened<'a> {
+    peer: u64,
+    header: Header,
+    payload: &'a [u8],
+    /// Bytes of the datagram.
+    size: usize,
+}
+
+impl Engine {
+    /// Takes a datagram in. Its bytes are decrypted in place.
+    pub fn handle_datagram(&mut self, now: u64, link: Link, bytes: &mut [u8]) {
+        self.advance(now);
+        self.out.stats.datagrams_in += 1;
+        self.out.stats.bytes_in += bytes.len() as u64;
+        if self.blocked.contains(&link) {
+            self.out.stats.filtered += 1;
+            return;
+        }
+        match classify(bytes) {
+            None => self.out.stats.junk += 1,
+            Some(Datagram::KeepAlive(beat)) => {
+                if let Link::Udp(from) = link {
+                    self.out.event(Event::KeepAlive {
+                        from,
+                        sender: beat.sender,
+                    });
+                }
+            }
+            Some(Datagram::Pingwave(wave)) => self.on_pingwave(link, &wave),
+            Some(Datagram::Routed(route)) if route.dest == self.config.node_id => {
+                let packet = &mut bytes[ROUTE_LEN..];
+                match Header::decode(packet) {
+                    Ok(header) => self.on_packet(link, packet, header, Some(route)),
+                    Err(_) => self.out.stats.junk += 1,
+                }
+            }
+            Some(Datagram::Routed(route)) => self.forward(link, route, bytes),
+            Some(Datagram::Direct(header)) => self.on_packet(link, bytes, header, None),
+        }
+    }
+
+    fn on_packet(&mut self, link: Link, packet: &mut [u8], header: Header, route: Option<RouteHeader>) {
+        if header.flags & flags::HANDSHAKE != 0 {
+            self.on_handshake(link, packet, &header, route);
+            return;
+        }
+        let Some(id) = self.sessions.get(&header.session_id).copied() else {
+            self.out.stats.unknown_session += 1;
+            self.on_strange(link);
+            return;
+        };
+        let heartbeat = header.flags & flags::HEARTBEAT != 0;
+        if heartbeat && route.is_some() {
+            self.out.stats.forged += 1;
+            return;
+        }
+        let size = packet.len();
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let payload = match peer.session.open(&header, packet) {
+            Ok(payload) => &*payload,
+            Err(OpenError::Replayed) => {
+                self.out.stats.replayed += 1;
+                return;
+            }
+            Err(OpenError::TooFar) => {
+                self.out.stats.too_far += 1;
+                peer.beyond_window += 1;
+                return;
+            }
+            Err(OpenError::Forged | OpenError::Length) => {
+                self.out.stats.forged += 1;
+                return;
+            }
+        };
+        peer.last_received = self.now;
+        peer.confirmed = true;
+        (peer.beyond_window, peer.strange, peer.redial) = (0, 0, None);
+        let extended = peer.session.features().is_some();
+        let newest = header.counter() + 1 == peer.session.received();
+        if heartbeat || extended {
+            self.on_beat(id);
+        }
+        if route.is_none() {
+            self.on_source(id, link, newest);
+        }
+        if heartbeat {
+            return;
+        }
+        self.on_payload(
+            link,
+            Opened {
+                peer: id,
+                header,
+                payload,
+                size,
+            },
+        );
+    }
+
+    /// A sign of life that counts for failure detection.
+    fn on_beat(&mut self, id: u64) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        peer.last_beat = self.now;
+        let (link, relayed) = (peer.link, peer.relayed);
+        let before = std::mem::replace(&mut peer.liveness, Liveness::Healthy);
+        self.routes.confirm(self.now, id, link);
+        if before == Liveness::Failed {
+            self.routes.restore(self.now, id, link);
+            self.routes.set(self.now, id, link);
+            if !relayed {
+                self.graph.seed(self.now, self.config.node_id, id, link);
+            }
+            self.peer_event(id, PeerChange::Recovered);
+        }
+    }
+
+    fn on_payload(&mut self, link: Link, opened: Opened<'_>) {
+        match opened.header.subprotocol_id {
+            subprotocol::STREAM_WINDOW => self.on_grants(&opened),
+            subprotocol::SESSION_CONTROL if self.has(opened.peer, Features::FORWARD_SECRECY) => {
+                for message in Frames::new(opened.payload, opened.header.event_count) {
+                    self.on_control(opened.peer, link, message, opened.size);
+                }
+            }
+            _ => self.on_events(&opened),
+        }
+    }
+
+    fn has(&self, peer: u64, feature: Features) -> bool {
+        self.peers
+            .get(&peer)
+            .is_some_and(|peer| peer.session.has(feature))
+    }
+
+    fn on_grants(&mut self, opened: &Opened<'_>) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&opened.peer) else {
+            return;
+        };
+        for frame in Frames::new(opened.payload, opened.header.event_count) {
+            let Some(grant) = Grant::decode(frame) else {
+                self.out.stats.bad_control += 1;
+                continue;
+            };
+            if let Some(stream) = peer.streams.get_mut(grant.stream_id) {
+                stream.grants_received += 1;
+                stream.credit.grant(now, grant.total_consumed);
+            }
+        }
+    }
+
+    fn on_events(&mut self, opened: &Opened<'_>) {
+        let (id, header) = (opened.peer, &opened.header);
+        let known = is_known(header.subprotocol_id);
+        let (count, used) = Frames::extent(opened.payload, header.event_count);
+        let acknowledged = header.flags & flags::RELIABLE != 0 && self.has(id, Features::RELIABLE);
+        let room = if known {
+            self.out.has_message_room()
+        } else {
+            let (events, bytes) = (self.config.max_inbound_events, self.config.max_inbound_bytes);
+            self.out.fits(count, used, events, bytes)
+        };
+        let charged = !known;
+        if acknowledged && !room {
+            // Not acknowledged, so it will come again when there is room.
+            return;
+        }
+        let mut frames = self.out.buffer();
+        frames.extend_from_slice(&opened.payload[..used]);
+        let delivery = Delivery {
+            peer: id,
+            stream_id: header.stream_id,
+            sequence: header.sequence,
+            subprotocol: header.subprotocol_id,
+            channel_hash: header.channel_hash,
+            origin_hash: header.origin_hash,
+            count,
+            frames,
+        };
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let extended = peer.session.features().is_some();
+        if peer.streams.get(header.stream_id).is_none() && peer.streams.len() > MAX_STREAMS + 64 {
+            peer.streams.sweep(now);
+        }
+        let stream = peer.streams.implicit(now, header.stream_id, IMPLICIT);
+        stream.received = stream.received.max(header.sequence.saturating_add(1));
+        stream.owed.packets += 1;
+        stream.owed.newest_at = now;
+        let mut ready = Vec::new();
+        if acknowledged {
+            let urgent = in_order(stream, header, delivery, &mut ready, &mut |frames| {
+                self.out.recycle(frames)
+            });
+            let due = urgent || header.flags & ACK_NOW != 0 || stream.owed.packets >= 2;
+            owe(stream, now, due);
+            if due {
+                self.owed.insert((id, header.stream_id));
+            }
+        } else {
+            if charged {
+                stream.consumed += (OVERHEAD + opened.payload.len()) as u64;
+                if !extended {
+                    // A receiver which opened the stream without a window sends no grants on it.
+                    if !(stream.open && stream.config.window == 0) {
+                        self.owed.insert((id, header.stream_id));
+                    }
+                } else {
+                    let due = header.flags & ACK_NOW != 0 || stream.owed.packets >= 8;
+                    owe(stream, now, due);
+                    if due {
+                        self.owed.insert((id, header.stream_id));
+                    }
+                }
+            }
+            if room {
+                ready.push(delivery);
+            } else if known {
+                self.out.stats.messages_dropped += 1;
+            } else {
+                self.out.stats.inbound_dropped += u64::from(count);
+            }
+        }
+        for delivery in ready {
+            if known {
+                self.out.event(Event::Message(delivery));
+                continue;
+            }
+            if delivery.subprotocol != 0 {
+                self.out.stats.unknown_subprotocol += u64::from(delivery.count);
+            }
+            if delivery.count > 0 {
+                self.out.deliver(delivery);
+            }
+        }
+        self.arm_stream(id, header.stream_id);
+    }
+}
+
+/// Puts a packet of an acknowledged stream in order. Returns whether the sender should hear at once.
+fn in_order(
+    stream: &mut Stream,
+    header: &Header,
+    delivery: Delivery,
+    ready: &mut Vec<Delivery>,
+    free: &mut dyn FnMut(Vec<u8>),
+) -> bool {
+    let distance = u64::from(header.fragment_id) | u64::from(header.fragment_offset) << 16;
+    let floor = header.sequence.saturating_sub(distance);
+    let ordered = stream.ordered.get_or_insert_with(|| Ordered::new(floor));
+    ready.extend(ordered.skip_to(floor).into_iter().map(|(_, delivery)| delivery));
+    let size = delivery.frames.len();
+    let (arrival, back) = ordered.arrive(header.sequence, size, delivery);
+    let plain = arrival == Arrival::Deliver && !ordered.has_gap();
+    match (arrival, back) {
+        (Arrival::Deliver, Some(delivery)) => ready.push(delivery),
+        (_, Some(delivery)) => free(delivery.frames),
+        (_, None) => {}
+    }
+    while let Some((_, delivery)) = ordered.release() {
+        ready.push(delivery);
+    }
+    !plain
+}
+
+fn owe(stream: &mut Stream, now: u64, due: bool) {
+    if due {
+        stream.owed.due = None;
+    } else if stream.owed.due.is_none() {
+        stream.owed.due = Some(now + MAX_ACK_DELAY);
+    }
+}
+
+/// Subprotocols which are handed up as messages; all others arrive as plain events, as with 0.19.0.
+fn is_known(id: u16) -> bool {
+    matches!(
+        id,
+        subprotocol::MEMBERSHIP
+            | subprotocol::CAPABILITIES
+            | subprotocol::REFLEX
+            | subprotocol::RENDEZVOUS
+            | subprotocol::MIGRATION
+            | subprotocol::REDEX
+            | subprotocol::MESHDB
+    )
+}

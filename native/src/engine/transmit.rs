@@ -1,0 +1,217 @@
+//! What leaves next: urgent datagrams, then streams and forwards in turn by weight. Packets are sealed here, so that
+//! counters leave in order whatever the turn.
+
+use super::peer::Liveness;
+use super::timers::Timer;
+use super::{Engine, Link, Origin, Transmit, DATA_TTL};
+use crate::packet::{flags, Features, Header, RouteHeader, MAX_PACKET};
+use crate::stream::sender::Next;
+
+/// Bytes that a stream of weight 1 may send in its turn.
+const QUANTUM: u64 = MAX_PACKET as u64;
+
+/// Flag between our nodes: the sender's window runs low, acknowledge at once.
+pub(super) const ACK_NOW: u8 = 0x40;
+
+/// A queue that takes its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// A stream of a peer.
+    Stream(u64, u64),
+    /// Packets to relay that came from a link.
+    Forward(Link),
+}
+
+/// Routing header of data.
+pub(super) fn data_route(own: u64, dest: u64) -> RouteHeader {
+    RouteHeader {
+        ttl: DATA_TTL,
+        src: own as u32,
+        dest,
+        ..RouteHeader::default()
+    }
+}
+
+impl Engine {
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self, now: u64) -> Option<Transmit> {
+        self.advance(now);
+        loop {
+            if let Some((link, bytes)) = self.out.next_urgent() {
+                if let Some(transmit) = self.leave(link, bytes, None) {
+                    return Some(transmit);
+                }
+                continue;
+            }
+            if !self.owed.is_empty() {
+                self.flush_owed();
+                continue;
+            }
+            match *self.flows.front()? {
+                Flow::Forward(source) => {
+                    self.flows.pop_front();
+                    let Some((link, bytes, more)) = self.forwards.pop(source) else {
+                        continue;
+                    };
+                    if more {
+                        self.flows.push_back(Flow::Forward(source));
+                    }
+                    if let Some(transmit) = self.leave(link, bytes, None) {
+                        return Some(transmit);
+                    }
+                }
+                Flow::Stream(peer, stream) => {
+                    if let Some(transmit) = self.next_of_stream(peer, stream) {
+                        return Some(transmit);
+                    }
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self, link: Link, bytes: Vec<u8>, origin: Option<Origin>) -> Option<Transmit> {
+        if self.blocked.contains(&link) {
+            self.out.stats.filtered += 1;
+            self.out.recycle(bytes);
+            return None;
+        }
+        self.out.stats.datagrams_out += 1;
+        self.out.stats.bytes_out += bytes.len() as u64;
+        Some(Transmit { link, bytes, origin })
+    }
+
+    /// Puts a stream in the transmit order if it has something to send.
+    pub(super) fn schedule(&mut self, peer: u64, stream: u64) {
+        let found = self
+            .peers
+            .get_mut(&peer)
+            .and_then(|known| known.streams.get_mut(stream));
+        if let Some(found) = found {
+            if !found.scheduled && found.sender.has_next() {
+                found.scheduled = true;
+                self.flows.push_back(Flow::Stream(peer, stream));
+            }
+        }
+    }
+
+    /// Lets streams try again that waited for the congestion window or the pace.
+    pub(super) fn release_blocked(&mut self, peer: u64) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        for stream in std::mem::take(&mut known.blocked) {
+            self.schedule(peer, stream);
+        }
+    }
+
+    /// Where packets to a peer go, and whether behind a routing header.
+    pub(super) fn path_to(&self, id: u64) -> Option<(Link, bool)> {
+        let peer = self.peers.get(&id)?;
+        if !peer.relayed && peer.liveness != Liveness::Failed {
+            return Some((peer.link, false));
+        }
+        let link = self.routes.lookup(self.now, id).unwrap_or(peer.link);
+        Some((link, peer.relayed || link != peer.link))
+    }
+
+    fn next_of_stream(&mut self, id: u64, stream_id: u64) -> Option<Transmit> {
+        let path = self.path_to(id);
+        let (Some((link, routed)), Some(peer)) = (path, self.peers.get_mut(&id)) else {
+            self.flows.pop_front();
+            return None;
+        };
+        let Some(stream) = peer.streams.get_mut(stream_id) else {
+            self.flows.pop_front();
+            return None;
+        };
+        let Some(cost) = stream.sender.next_cost() else {
+            stream.scheduled = false;
+            stream.deficit = 0;
+            self.flows.pop_front();
+            return None;
+        };
+        let retain = stream.config.reliable && peer.session.has(Features::RELIABLE);
+        if retain {
+            let at = if peer.congestion.admits(cost) {
+                peer.congestion.pace(self.now, cost, peer.rtt.smoothed())
+            } else {
+                u64::MAX
+            };
+            if at > self.now {
+                stream.scheduled = false;
+                peer.blocked.insert(stream_id);
+                self.flows.pop_front();
+                if at < u64::MAX {
+                    self.timers.arm(Timer::Peer(id), at);
+                }
+                return None;
+            }
+        }
+        if stream.deficit < cost {
+            stream.deficit += QUANTUM * u64::from(stream.config.weight.max(1));
+            self.flows.rotate_left(1);
+            return None;
+        }
+        stream.deficit -= cost;
+        let next = stream.sender.next(self.now, retain)?;
+        let (sequence, distance) = match &next {
+            Next::Once(sequence, _) => (*sequence, 0),
+            Next::Retained(sequence) => (*sequence, stream.sender.distance(*sequence)),
+        };
+        let plain = match &next {
+            Next::Once(_, plain) => Some(plain),
+            Next::Retained(sequence) => stream.sender.retained(*sequence),
+        };
+        let mut bytes = self.out.buffer();
+        if let Some(plain) = plain {
+            let low = stream.credit.window() > 0
+                && stream.credit.remaining() < u64::from(stream.credit.window() / 2);
+            let mut bits = if stream.config.reliable && plain.subprotocol == 0 || retain {
+                flags::RELIABLE
+            } else {
+                0
+            };
+            if low && peer.session.has(Features::RELIABLE) {
+                bits |= ACK_NOW;
+            }
+            let header = Header {
+                flags: bits,
+                subprotocol_id: plain.subprotocol,
+                channel_hash: plain.channel_hash,
+                origin_hash: plain.origin_hash,
+                stream_id,
+                sequence,
+                fragment_id: distance as u16,
+                fragment_offset: (distance >> 16) as u16,
+                event_count: plain.events,
+                ..Header::default()
+            };
+            if routed {
+                bytes.extend_from_slice(&data_route(self.config.node_id, id).encode());
+            }
+            peer.session.seal(header, &plain.payload, &mut bytes);
+        }
+        let epoch = stream.epoch;
+        if retain {
+            peer.congestion.sent(cost);
+            stream.sender.arm(self.now, &peer.rtt);
+        }
+        let repeated = matches!(&next, Next::Retained(_)) && stream.sender.was_repeated(sequence);
+        if repeated {
+            self.out.stats.retransmitted += 1;
+        }
+        if let Next::Once(_, plain) = next {
+            self.out.recycle(plain.payload);
+        }
+        if retain {
+            self.arm_stream(id, stream_id);
+        }
+        let origin = (!retain).then_some(Origin {
+            peer: id,
+            stream: stream_id,
+            epoch,
+            cost,
+        });
+        self.leave(link, bytes, origin)
+    }
+}

@@ -1,0 +1,7 @@
+//! Who is reached over whom: the routing table and the proximity graph (21 §4, §5, §7).
+
+mod graph;
+mod table;
+
+pub use graph::{Graph, Heard, MAX_GRAPH_NODES, MAX_SEEN};
+pub use table::{Route, RouteTable, MAX_ROUTES};

@@ -1,0 +1,494 @@
+//! Stories of whole engines on a simulated network and clock. `MESHRING_SEED=n` replays one seed.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod sim;
+
+use meshring::engine::{Event, Link, PeerChange, Protocol, Publish, SendError, StreamHandle, SECOND};
+use meshring::packet::{put_frame, Frames};
+use meshring::stream::StreamConfig;
+use sim::{for_seeds, Sim, Weather, FINE};
+use std::collections::{BTreeMap, BTreeSet};
+
+const RELIABLE: StreamConfig = StreamConfig { reliable: true, window: 65_536, weight: 1 };
+const LOOSE: StreamConfig = StreamConfig { reliable: false, window: 65_536, weight: 1 };
+
+/// Events with a number, sent from one node to another.
+struct Traffic {
+    from: usize,
+    to: usize,
+    stream: u64,
+    config: StreamConfig,
+    handle: Option<StreamHandle>,
+    sent: u64,
+    received: u64,
+    seen: BTreeSet<u64>,
+    /// Receiver promises order and completeness.
+    exact: bool,
+}
+
+impl Traffic {
+    fn new(from: usize, to: usize, stream: u64, config: StreamConfig) -> Self {
+        let seen = BTreeSet::new();
+        Self { from, to, stream, config, handle: None, sent: 0, received: 0, seen, exact: false }
+    }
+
+    /// Sends up to `most` events of up to `size` bytes; stops at backpressure.
+    fn send(&mut self, sim: &mut Sim, most: u64, size: u64) {
+        let now = sim.time(self.from);
+        let peer = sim.nodes[self.to].id;
+        let engine = &mut sim.nodes[self.from].engine;
+        let handle = match self.handle {
+            Some(handle) => handle,
+            None => {
+                let Ok(handle) = engine.open_stream(now, peer, self.stream, self.config) else {
+                    return;
+                };
+                self.exact = self.config.reliable && engine.peer(peer).unwrap().protocol == Protocol::Meshring;
+                self.handle = Some(handle);
+                handle
+            }
+        };
+        let count = 1 + sim.rng.below(most);
+        let mut frames = Vec::new();
+        for n in 0..count {
+            let mut event = (self.sent + n).to_le_bytes().to_vec();
+            event.resize(8 + sim.rng.below(size) as usize, 0xaa);
+            put_frame(&mut frames, &event);
+        }
+        let engine = &mut sim.nodes[self.from].engine;
+        match engine.send(now, handle, &frames, count as usize, false, Publish::default()) {
+            Ok(sent) => self.sent += sent.events as u64,
+            Err(SendError::Backpressure) => {}
+            Err(error) => panic!("send: {error:?}"),
+        }
+        sim.touch(self.from);
+    }
+
+    fn take(&mut self, event: &[u8]) {
+        let number = u64::from_le_bytes(event[..8].try_into().unwrap());
+        assert!(number < self.sent, "an event that was never sent");
+        if self.exact {
+            assert_eq!(number, self.received, "stream {:#x} out of order", self.stream);
+        } else {
+            assert!(self.seen.insert(number), "stream {:#x}: event {number} twice", self.stream);
+        }
+        self.received += 1;
+    }
+}
+
+/// Checks what arrived.
+fn collect(sim: &mut Sim, traffic: &mut [Traffic]) {
+    let ids: BTreeMap<u64, usize> = sim.nodes.iter().enumerate().map(|(index, node)| (node.id, index)).collect();
+    for to in 0..sim.nodes.len() {
+        for delivery in std::mem::take(&mut sim.nodes[to].inbox) {
+            let from = ids[&delivery.peer];
+            let one = traffic
+                .iter_mut()
+                .find(|one| one.to == to && one.from == from && one.stream == delivery.stream_id)
+                .expect("a stream that nobody sends on");
+            for event in Frames::new(&delivery.frames, delivery.count) {
+                one.take(event);
+            }
+            sim.nodes[to].engine.recycle(delivery.frames);
+        }
+    }
+}
+
+fn pair(seed: u64) -> Sim {
+    let mut sim = Sim::new(seed);
+    for _ in 0..2 {
+        let node = sim.add(|_| ());
+        sim.start(node);
+    }
+    sim.connect(0, 1);
+    assert!(sim.run_while(20 * SECOND, |sim| !sim.are_connected(0, 1)));
+    sim
+}
+
+#[test]
+fn two_nodes_meet_and_talk() {
+    let mut sim = pair(1);
+    assert_eq!(sim.nodes[0].engine.peer(sim.nodes[1].id).unwrap().protocol, Protocol::Meshring);
+    let mut traffic = [Traffic::new(0, 1, 7, RELIABLE), Traffic::new(1, 0, 7, LOOSE)];
+    for _ in 0..200 {
+        for one in &mut traffic {
+            one.send(&mut sim, 20, 100);
+        }
+        sim.run_for(1000);
+        collect(&mut sim, &mut traffic);
+    }
+    sim.run_for(SECOND);
+    collect(&mut sim, &mut traffic);
+    for one in &traffic {
+        assert!(one.sent > 1000 && one.received == one.sent, "{} of {}", one.received, one.sent);
+    }
+    let stats = sim.nodes[0].engine.stream_stats(sim.nodes[1].id, 7).unwrap();
+    assert_eq!(stats.tx_credit_remaining, 65_536);
+    assert_eq!(sim.nodes[0].engine.stats().retransmitted, 0);
+}
+
+/// The invariants of issue point: reliable streams deliver everything once, in order; others never twice; credit comes back;
+/// nothing stays stuck; after a partition all nodes know all others.
+fn storm(seed: u64) {
+    let mut sim = Sim::new(seed);
+    let count = 2 + sim.rng.below(4) as usize;
+    for _ in 0..count {
+        let old = sim.rng.chance(20);
+        let node = sim.add(|config| {
+            if old {
+                config.features = None;
+            }
+        });
+        sim.start(node);
+    }
+    sim.weather = Weather {
+        loss: sim.rng.below(20),
+        duplicates: sim.rng.below(20),
+        delay: sim.rng.below(40_000),
+        jitter: sim.rng.below(30_000),
+        mtu: [1232, 1472, 9000][sim.rng.below(3) as usize],
+    };
+    // A ring, and some chords.
+    let mut pairs = BTreeSet::new();
+    for a in 0..count {
+        let chord = sim.rng.below(count as u64) as usize;
+        for b in [(a + 1) % count, chord] {
+            if a != b && !pairs.contains(&(b, a)) {
+                pairs.insert((a, b));
+            }
+        }
+    }
+    let pairs: Vec<(usize, usize)> = pairs.into_iter().collect();
+    let connected = sim.run_while(120 * SECOND, |sim| {
+        let mut all = true;
+        for (a, b) in &pairs {
+            if !sim.are_connected(*a, *b) {
+                all = false;
+                // Calls that were lost are made again, as an application would.
+                if sim.now % (16 * SECOND) < 10_000 {
+                    sim.connect(*a, *b);
+                }
+            }
+        }
+        !all
+    });
+    assert!(connected, "no session after two minutes");
+    // Handshakes that answer an older call settle.
+    sim.run_for(6 * SECOND);
+    for (a, b) in &pairs {
+        assert!(sim.are_connected(*a, *b), "{a} and {b} lost each other");
+    }
+
+    let mut traffic = Vec::new();
+    for (a, b) in &pairs {
+        for (from, to) in [(*a, *b), (*b, *a)] {
+            for stream in 0..1 + sim.rng.below(3) {
+                let config = StreamConfig {
+                    reliable: sim.rng.chance(60),
+                    window: [65_536, 4000, 0, 20_000][sim.rng.below(4) as usize],
+                    weight: sim.rng.below(4) as u8,
+                };
+                traffic.push(Traffic::new(from, to, 100 + stream, config));
+            }
+        }
+    }
+    for round in 0..300u64 {
+        if round == 100 {
+            for a in 0..count {
+                for b in 0..a {
+                    if sim.rng.chance(50) {
+                        sim.cut(a, b);
+                    }
+                }
+            }
+        }
+        if round == 150 {
+            sim.heal();
+        }
+        if sim.rng.chance(2) {
+            let node = sim.rng.below(count as u64) as usize;
+            sim.nodes[node].skew += sim.rng.below(3 * SECOND);
+            sim.touch(node);
+        }
+        if sim.rng.chance(1) {
+            let node = sim.rng.below(count as u64) as usize;
+            let port = 9001 + sim.rng.below(1000) as u16;
+            sim.rebind(node, port);
+        }
+        if sim.rng.chance(5) {
+            let node = sim.rng.below(count as u64) as usize;
+            sim.nodes[node].reads ^= true;
+        }
+        for one in &mut traffic {
+            if sim.rng.chance(50) {
+                one.send(&mut sim, 10, 300);
+            }
+        }
+        sim.run_for(10_000);
+        collect(&mut sim, &mut traffic);
+    }
+    for node in 0..count {
+        sim.nodes[node].reads = true;
+        sim.touch(node);
+    }
+    let settled = sim.run_while(120 * SECOND, |sim| {
+        collect(sim, &mut traffic);
+        traffic.iter().any(|one| one.exact && one.received < one.sent)
+            || sim.nodes.iter_mut().any(|node| !node.engine.is_drained())
+    });
+    for one in &traffic {
+        assert!(
+            !one.exact || one.received == one.sent,
+            "stream {} of {} to {}: {} of {} after two minutes",
+            one.stream,
+            one.from,
+            one.to,
+            one.received,
+            one.sent
+        );
+    }
+    assert!(settled, "something is never acknowledged");
+    sim.weather = FINE;
+    sim.run_for(5 * SECOND);
+    collect(&mut sim, &mut traffic);
+    for one in &mut traffic {
+        let Some(handle) = one.handle else {
+            continue;
+        };
+        let stats = sim.nodes[one.from].engine.stream_stats(handle.peer, handle.stream).unwrap();
+        assert_eq!(stats.tx_credit_remaining, stats.tx_window, "credit leaked on stream {}", one.stream);
+        // No stream is stuck: on a fine network the next event arrives.
+        let before = one.received;
+        one.send(&mut sim, 1, 10);
+        sim.run_for(SECOND);
+        for delivery in std::mem::take(&mut sim.nodes[one.to].inbox) {
+            for event in Frames::new(&delivery.frames, delivery.count) {
+                one.take(event);
+            }
+        }
+        assert!(one.received > before, "stream {} is stuck", one.stream);
+    }
+    // Everybody has heard of everybody.
+    let converged = sim.run_while(10 * SECOND, |sim| {
+        sim.nodes.iter().any(|node| {
+            sim.nodes.iter().any(|other| other.id != node.id && node.engine.route(other.id).is_none())
+        })
+    });
+    assert!(converged, "routes are missing");
+}
+
+#[test]
+fn storms() {
+    for_seeds(300, storm);
+}
+
+#[test]
+fn a_peer_of_the_old_kind_gets_the_old_protocol() {
+    let mut sim = Sim::new(3);
+    for old in [true, false] {
+        let node = sim.add(|config| {
+            if old {
+                config.features = None;
+            }
+        });
+        sim.start(node);
+    }
+    sim.connect(0, 1);
+    assert!(sim.run_while(20 * SECOND, |sim| !sim.are_connected(0, 1)));
+    assert_eq!(sim.nodes[1].engine.peer(sim.nodes[0].id).unwrap().protocol, Protocol::Net019);
+    let mut traffic = [Traffic::new(0, 1, 7, LOOSE), Traffic::new(1, 0, 9, LOOSE)];
+    for _ in 0..300 {
+        for one in &mut traffic {
+            one.send(&mut sim, 20, 400);
+        }
+        sim.run_for(2000);
+        collect(&mut sim, &mut traffic);
+    }
+    sim.run_for(SECOND);
+    collect(&mut sim, &mut traffic);
+    for one in &traffic {
+        assert!(one.received == one.sent && one.sent > 1000);
+    }
+}
+
+#[test]
+fn over_a_relay() {
+    for_seeds(20, |seed| {
+        let mut sim = Sim::new(seed);
+        for _ in 0..3 {
+            let node = sim.add(|_| ());
+            sim.start(node);
+        }
+        sim.cut(0, 2);
+        sim.connect(0, 1);
+        sim.connect(2, 1);
+        assert!(sim.run_while(30 * SECOND, |sim| !(sim.are_connected(0, 1) && sim.are_connected(2, 1))));
+        let far = sim.nodes[2].id;
+        assert!(sim.run_while(5 * SECOND, |sim| sim.nodes[0].engine.route(far).is_none()));
+        let (now, key) = (sim.time(0), *sim.nodes[2].engine.public_key());
+        sim.nodes[0].engine.connect_routed(now, key, far).unwrap();
+        sim.touch(0);
+        assert!(sim.run_while(5 * SECOND, |sim| !sim.are_connected(0, 2)));
+        assert!(sim.nodes[0].engine.peer(far).unwrap().relayed);
+        assert!(sim.nodes[2].engine.peer(sim.nodes[0].id).unwrap().relayed);
+        sim.weather = Weather { loss: 10, jitter: 3000, ..FINE };
+        let mut traffic = [Traffic::new(0, 2, 7, RELIABLE), Traffic::new(2, 0, 7, RELIABLE)];
+        for _ in 0..300 {
+            for one in &mut traffic {
+                one.send(&mut sim, 20, 100);
+            }
+            sim.run_for(5000);
+            collect(&mut sim, &mut traffic);
+        }
+        let done = sim.run_while(30 * SECOND, |sim| {
+            collect(sim, &mut traffic);
+            traffic.iter().any(|one| one.received < one.sent)
+        });
+        assert!(done && traffic[0].sent > 1000);
+        assert!(sim.nodes[1].engine.stats().forwarded > 100);
+        // Minutes later it is still there: signs of life travel over the relay too.
+        sim.run_for(60 * SECOND);
+        assert!(sim.are_connected(0, 2));
+        // When the direct path opens, the session moves to it.
+        sim.heal();
+        let direct = sim.run_while(5 * SECOND, |sim| {
+            let now = sim.time(0);
+            let address = Link::Udp(sim.nodes[2].address);
+            sim.nodes[0].engine.add_route(now, far, address);
+            false
+        });
+        assert!(direct);
+    });
+}
+
+#[test]
+fn failure_detection_reroutes_and_a_healed_partition_continues_the_session() {
+    let mut sim = Sim::new(5);
+    for _ in 0..3 {
+        let node = sim.add(|_| ());
+        sim.start(node);
+    }
+    for (a, b) in [(0, 1), (1, 2), (0, 2)] {
+        sim.connect(a, b);
+    }
+    sim.run_for(3 * SECOND);
+    let session = sim.nodes[0].engine.peer(sim.nodes[2].id).unwrap().session_id;
+    let mut traffic = [Traffic::new(0, 2, 7, RELIABLE)];
+    traffic[0].send(&mut sim, 5, 10);
+    sim.run_for(SECOND);
+    sim.cut(0, 2);
+    sim.run_for(5 * SECOND);
+    let far = sim.nodes[2].id;
+    let changes = |sim: &Sim| -> Vec<PeerChange> {
+        let of = |event: &Event| match event {
+            Event::Peer { peer, change } if *peer == far => Some(*change),
+            _ => None,
+        };
+        sim.nodes[0].events.iter().filter_map(of).collect()
+    };
+    assert_eq!(changes(&sim), [PeerChange::Joined, PeerChange::Suspected, PeerChange::Failed]);
+    // Data goes over node 1 in the meantime.
+    traffic[0].send(&mut sim, 5, 10);
+    sim.run_for(2 * SECOND);
+    collect(&mut sim, &mut traffic);
+    assert_eq!(traffic[0].received, traffic[0].sent);
+    sim.heal();
+    sim.run_for(2 * SECOND);
+    assert_eq!(sim.nodes[0].engine.peer(far).unwrap().session_id, session);
+    assert_eq!(changes(&sim).last(), Some(&PeerChange::Recovered));
+}
+
+#[test]
+fn a_peer_that_is_gone_is_evicted_after_thirty_timeouts_and_goodbye_is_at_once() {
+    let mut sim = pair(7);
+    let id = sim.nodes[1].id;
+    let gone = sim.nodes[1].address;
+    sim.rebind(1, 1);
+    sim.cut(0, 1);
+    assert_ne!(gone, sim.nodes[1].address);
+    sim.run_for(29 * SECOND);
+    assert_eq!(sim.nodes[0].engine.peer_count(), 1);
+    sim.run_for(2 * SECOND);
+    assert_eq!(sim.nodes[0].engine.peer_count(), 0);
+    assert_eq!(sim.nodes[0].engine.route(id), None);
+
+    let mut sim = pair(8);
+    let now = sim.time(1);
+    sim.nodes[1].engine.shutdown(now);
+    sim.touch(1);
+    sim.run_for(10_000);
+    assert_eq!(sim.nodes[0].engine.peer_count(), 0);
+}
+
+#[test]
+fn a_moved_peer_is_followed_after_a_challenge_only() {
+    let mut sim = pair(9);
+    let mut traffic = [Traffic::new(0, 1, 7, RELIABLE), Traffic::new(1, 0, 7, RELIABLE)];
+    sim.rebind(1, 7777);
+    traffic[1].send(&mut sim, 5, 10);
+    sim.run_for(SECOND);
+    assert_eq!(sim.nodes[0].engine.peer(sim.nodes[1].id).unwrap().link, Link::Udp(sim.nodes[1].address));
+    traffic[0].send(&mut sim, 5, 10);
+    sim.run_for(SECOND);
+    collect(&mut sim, &mut traffic);
+    assert!(traffic.iter().all(|one| one.received == one.sent && one.sent > 0));
+}
+
+#[test]
+fn the_path_is_probed_up_to_what_it_carries() {
+    for (mtu, expected) in [(1232, 1200), (1460, 1452), (9000, 8192)] {
+        let mut sim = Sim::new(11);
+        sim.weather.mtu = mtu;
+        for _ in 0..2 {
+            let node = sim.add(|_| ());
+            sim.start(node);
+        }
+        sim.connect(0, 1);
+        sim.run_for(10 * SECOND);
+        assert_eq!(sim.nodes[0].engine.peer(sim.nodes[1].id).unwrap().mtu, expected);
+    }
+}
+
+#[test]
+fn a_full_inbound_queue_holds_the_sender_back_and_loses_nothing_reliable() {
+    let mut sim = Sim::new(13);
+    for _ in 0..2 {
+        let node = sim.add(|config| config.max_inbound_events = 1000);
+        sim.start(node);
+    }
+    sim.connect(0, 1);
+    sim.run_for(SECOND);
+    sim.nodes[1].reads = false;
+    let mut traffic = [Traffic::new(0, 1, 7, RELIABLE)];
+    for _ in 0..500 {
+        traffic[0].send(&mut sim, 50, 40);
+        sim.run_for(5000);
+    }
+    let (events, _) = sim.nodes[1].engine.inbound();
+    assert!((750..=1000).contains(&events), "{events}");
+    sim.nodes[1].reads = true;
+    sim.touch(1);
+    let done = sim.run_while(20 * SECOND, |sim| {
+        collect(sim, &mut traffic);
+        traffic[0].received < traffic[0].sent
+    });
+    assert!(done && traffic[0].sent > 1000);
+}
+
+#[test]
+fn a_thousand_engines_for_a_minute() {
+    let mut sim = Sim::new(17);
+    let count = if std::env::var_os("MESHRING_SOAK").is_some() { 1000 } else { 200 };
+    for _ in 0..count {
+        let node = sim.add(|config| {
+            config.heartbeat_interval = 5 * SECOND;
+            config.session_timeout = 30 * SECOND;
+        });
+        sim.start(node);
+    }
+    for node in 1..count {
+        sim.connect(node, (node - 1) / 4);
+    }
+    sim.run_for(60 * SECOND);
+    assert!((1..count).all(|node| sim.are_connected(node, (node - 1) / 4)));
+}
