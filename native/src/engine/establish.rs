@@ -56,6 +56,7 @@ impl Engine {
             session: new.session,
             link,
             relayed: new.relayed,
+            detoured: false,
             streams: Streams::default(),
             control_sequence: 0,
             rtt,

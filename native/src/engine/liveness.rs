@@ -82,6 +82,9 @@ impl Engine {
                 Liveness::Failed => {
                     self.peer_event(id, PeerChange::Failed);
                     if !relayed {
+                        if let Some(peer) = self.peers.get_mut(&id) {
+                            peer.detoured = true;
+                        }
                         self.reroute(id, link);
                     }
                 }
@@ -125,9 +128,9 @@ impl Engine {
         let own = self.config.node_id;
         for dest in self.routes.via(link) {
             let usable = |id: u64| {
-                self.peers.get(&id).is_some_and(|peer| {
-                    !peer.relayed && peer.liveness != Liveness::Failed && peer.link != link
-                })
+                self.peers
+                    .get(&id)
+                    .is_some_and(|peer| !peer.relayed && !peer.detoured && peer.link != link)
             };
             let hop = self
                 .graph

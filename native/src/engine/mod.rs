@@ -221,6 +221,7 @@ impl Engine {
             rtt_us: peer.rtt.measured(),
             mtu: peer.path.mtu(peer.relayed),
             session_id: peer.session.id(),
+            in_flight: peer.congestion.in_flight(),
         })
     }
 
@@ -296,6 +297,7 @@ impl std::fmt::Debug for Engine {
         f.debug_struct("Engine")
             .field("node_id", &self.config.node_id)
             .field("peers", &self.peers.len())
+            .field("timers", &self.timers)
             .finish_non_exhaustive()
     }
 }

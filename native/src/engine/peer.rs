@@ -27,6 +27,8 @@ pub(super) struct Peer {
     pub link: Link,
     /// Packets need a routing header.
     pub relayed: bool,
+    /// The direct path is silent; packets go over the routing table until it is heard again.
+    pub detoured: bool,
     pub streams: Streams,
     /// Session-wide sequence of control packets.
     pub control_sequence: u64,
@@ -81,4 +83,6 @@ pub struct PeerInfo {
     pub mtu: usize,
     /// Session id.
     pub session_id: u64,
+    /// Bytes of acknowledged traffic under way.
+    pub in_flight: u64,
 }

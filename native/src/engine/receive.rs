@@ -102,7 +102,7 @@ impl Engine {
         let extended = peer.session.features().is_some();
         let newest = header.counter() + 1 == peer.session.received();
         if heartbeat || extended {
-            self.on_beat(id);
+            self.on_beat(id, route.is_none());
         }
         if route.is_none() {
             self.on_source(id, link, newest);
@@ -122,20 +122,23 @@ impl Engine {
     }
 
     /// A sign of life that counts for failure detection.
-    fn on_beat(&mut self, id: u64) {
+    fn on_beat(&mut self, id: u64, direct: bool) {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
         peer.last_beat = self.now;
         let (link, relayed) = (peer.link, peer.relayed);
         let before = std::mem::replace(&mut peer.liveness, Liveness::Healthy);
+        let back = direct && std::mem::replace(&mut peer.detoured, false);
         self.routes.confirm(self.now, id, link);
-        if before == Liveness::Failed {
+        if back {
             self.routes.restore(self.now, id, link);
             self.routes.set(self.now, id, link);
             if !relayed {
                 self.graph.seed(self.now, self.config.node_id, id, link);
             }
+        }
+        if before == Liveness::Failed {
             self.peer_event(id, PeerChange::Recovered);
         }
     }

@@ -1,7 +1,6 @@
 //! What leaves next: urgent datagrams, then streams and forwards in turn by weight. Packets are sealed here, so that
 //! counters leave in order whatever the turn.
 
-use super::peer::Liveness;
 use super::timers::Timer;
 use super::{Engine, Link, Origin, Transmit, DATA_TTL};
 use crate::packet::{flags, Features, Header, RouteHeader, MAX_PACKET};
@@ -107,7 +106,7 @@ impl Engine {
     /// Where packets to a peer go, and whether behind a routing header.
     pub(super) fn path_to(&self, id: u64) -> Option<(Link, bool)> {
         let peer = self.peers.get(&id)?;
-        if !peer.relayed && peer.liveness != Liveness::Failed {
+        if !peer.relayed && !peer.detoured {
             return Some((peer.link, false));
         }
         let link = self.routes.lookup(self.now, id).unwrap_or(peer.link);

@@ -233,8 +233,12 @@ impl Sender {
                 continue;
             }
             let cost = packet.plain.cost();
-            if packet.state == State::InFlight {
-                congestion.acked(cost);
+            match packet.state {
+                State::InFlight => congestion.acked(cost),
+                State::Lost => {
+                    self.again.remove(&sequence);
+                }
+                State::Acked => {}
             }
             packet.state = State::Acked;
             self.bytes -= cost;

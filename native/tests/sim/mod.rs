@@ -46,7 +46,13 @@ pub struct Weather {
     pub mtu: usize,
 }
 
-pub const FINE: Weather = Weather { loss: 0, duplicates: 0, delay: 500, jitter: 0, mtu: 9000 };
+pub const FINE: Weather = Weather {
+    loss: 0,
+    duplicates: 0,
+    delay: 500,
+    jitter: 0,
+    mtu: 9000,
+};
 
 pub struct Node {
     pub engine: Engine,
@@ -83,7 +89,10 @@ pub struct Sim {
 }
 
 pub fn address(index: usize) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, (index / 250) as u8, (index % 250) as u8 + 1)), 9000)
+    SocketAddr::new(
+        IpAddr::V4(Ipv4Addr::new(10, 0, (index / 250) as u8, (index % 250) as u8 + 1)),
+        9000,
+    )
 }
 
 pub fn node_id(index: usize) -> u64 {
@@ -189,7 +198,9 @@ impl Sim {
     /// Hands a datagram to a node as if it came from `from`.
     pub fn inject(&mut self, to: usize, from: SocketAddr, mut bytes: Vec<u8>) {
         let now = self.time(to);
-        self.nodes[to].engine.handle_datagram(now, Link::Udp(from), &mut bytes);
+        self.nodes[to]
+            .engine
+            .handle_datagram(now, Link::Udp(from), &mut bytes);
         self.touch(to);
     }
 
@@ -214,7 +225,10 @@ impl Sim {
                 None => break,
             }
         }
-        let deadline = node.engine.next_deadline().map(|at| at.saturating_sub(node.skew).max(self.now + 1));
+        let deadline = node
+            .engine
+            .next_deadline()
+            .map(|at| at.saturating_sub(node.skew).max(self.now + 1));
         if let Some(old) = self.armed[index].take() {
             self.deadlines.remove(&(old, index));
         }
@@ -237,7 +251,14 @@ impl Sim {
             }
             let at = self.now + weather.delay + self.rng.below(weather.jitter + 1);
             self.flown += 1;
-            self.flights.insert((at, self.flown), Flight { from, to, bytes: bytes.to_vec() });
+            self.flights.insert(
+                (at, self.flown),
+                Flight {
+                    from,
+                    to,
+                    bytes: bytes.to_vec(),
+                },
+            );
         }
     }
 
@@ -260,7 +281,9 @@ impl Sim {
                         let now = self.time(index);
                         self.delivered_datagrams += 1;
                         let link = Link::Udp(flight.from);
-                        self.nodes[index].engine.handle_datagram(now, link, &mut flight.bytes);
+                        self.nodes[index]
+                            .engine
+                            .handle_datagram(now, link, &mut flight.bytes);
                         self.touch(index);
                     }
                 }
@@ -292,7 +315,10 @@ impl Sim {
 
     pub fn are_connected(&self, a: usize, b: usize) -> bool {
         let session = |a: usize, b: usize| {
-            self.nodes[a].engine.peer(self.nodes[b].id).map(|peer| peer.session_id)
+            self.nodes[a]
+                .engine
+                .peer(self.nodes[b].id)
+                .map(|peer| peer.session_id)
         };
         session(a, b).is_some() && session(a, b) == session(b, a)
     }
