@@ -9,8 +9,8 @@ pub mod addon;
 pub mod crypto;
 #[cfg(feature = "addon")]
 pub mod driver;
-pub mod filter;
 pub mod engine;
+pub mod filter;
 pub mod guard;
 pub mod hash;
 pub mod identity;
