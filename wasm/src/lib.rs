@@ -3,4 +3,5 @@
 mod filter;
 mod hash;
 mod identity;
+mod log;
 mod record;

@@ -27,6 +27,8 @@ pub struct Disk<S: Storage> {
     idx: Appender<S::File>,
     ts: Appender<S::File>,
     lock: Option<S::Lock>,
+    /// Bytes of times in `ts` that belong to no record: the peer leaves them when every record was torn off.
+    stale: u64,
 }
 
 /// Opens one file of a generation, creating it.
@@ -63,7 +65,26 @@ where
             idx: Appender::new(idx, records * RECORD as u64, Fill::Torn, AHEAD[1]),
             ts: Appender::new(ts, records * TIME as u64, Fill::Zeros, AHEAD[2]),
             lock,
+            stale: 0,
         }
+    }
+
+    /// Says that `ts` begins with so many bytes of no record. They go with the second append, as the first one leaves
+    /// what the peer would leave.
+    pub fn has_stale_times(&mut self, bytes: u64) {
+        self.stale = bytes;
+        self.ts = Appender::new(self.ts.file().clone(), bytes, Fill::Zeros, 0);
+    }
+
+    fn drop_stale_times(&mut self) -> Stored<()> {
+        let mut times = vec![0; (self.idx.end() / RECORD as u64 * TIME as u64) as usize];
+        let file = self.ts.file().clone();
+        file.read_at(self.stale, &mut times)?;
+        file.write_at(0, &times)?;
+        file.truncate(times.len() as u64)?;
+        self.ts = Appender::new(file, times.len() as u64, Fill::Zeros, AHEAD[2]);
+        self.stale = 0;
+        Ok(())
     }
 
     /// The files in the order of flushing: dat, idx, ts.
@@ -88,6 +109,9 @@ where
 
     /// Appends one event. The record in `idx` comes last: it makes the event count.
     pub fn append(&mut self, record: Record, payload: &[u8], time: u64) -> Result<(), LogError> {
+        if self.stale > 0 && self.idx.end() > 0 {
+            self.drop_stale_times().map_err(LogError::Io)?;
+        }
         let before = [self.dat.end(), self.idx.end(), self.ts.end()];
         let time = time.to_le_bytes();
         let mut done = self.dat.append(payload);
@@ -105,6 +129,9 @@ where
 
     /// Appends a batch with one write per file at most.
     pub fn append_batch(&mut self, records: &[u8], payloads: &[u8], times: &[u8]) -> Result<(), LogError> {
+        if self.stale > 0 && self.idx.end() > 0 {
+            self.drop_stale_times().map_err(LogError::Io)?;
+        }
         let before = [self.dat.end(), self.idx.end(), self.ts.end()];
         let mut done = self.dat.append(payloads);
         let first = before[1] == 0;
@@ -159,6 +186,7 @@ where
         let old = generation::path(&self.root, self.generation);
         self.generation = generation;
         self.poisoned = false;
+        self.stale = 0;
         let _ = generation::remove(&self.storage, &old);
     }
 

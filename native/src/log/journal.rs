@@ -125,7 +125,8 @@ where
             dat.truncate(cut.dat)?;
             dat.sync()?;
         }
-        if ts.length()? != cut.records * TIME as u64 && (cut.records > 0 || dat_length == 0) {
+        let ts_length = ts.length()?;
+        if ts_length != cut.records * TIME as u64 && cut.records > 0 {
             let missing: Vec<u8> = times[known as usize..]
                 .iter()
                 .flat_map(|time| time.to_le_bytes())
@@ -135,7 +136,7 @@ where
             ts.sync()?;
         }
         generation::sweep(&storage, root, live);
-        let disk = Disk::new(
+        let mut disk = Disk::new(
             storage,
             root.into(),
             live,
@@ -143,6 +144,9 @@ where
             [cut.dat, cut.records],
             Some(lock),
         );
+        if cut.records == 0 && ts_length > 0 {
+            disk.has_stale_times(ts_length);
+        }
         Ok(Self::with(memory, Some(disk), found))
     }
 

@@ -44,7 +44,12 @@ function code(error: unknown): string | undefined {
 /** Files of the operating system through `node:fs`. The addon does the same without crossing into JavaScript. */
 export class NodeStorage implements LogStorage {
   readonly kind = 'files';
-  readonly native = true;
+  readonly native: boolean;
+
+  /** `native`: whether the addon may do the input and output itself. */
+  constructor(native = true) {
+    this.native = native;
+  }
 
   resolve(path: string): string {
     let known = resolve(path);
