@@ -6,6 +6,7 @@
 
 #[cfg(feature = "addon")]
 pub mod addon;
+pub mod bus;
 pub mod crypto;
 #[cfg(feature = "addon")]
 pub mod driver;

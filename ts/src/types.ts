@@ -50,6 +50,11 @@ export interface MemoryOptions {
   maxBytes?: number;
   /** Retention time, ms. Default none. */
   maxAgeMs?: number;
+  /**
+   * Bytes of the log that are allocated and touched by `create`, 12 bytes of index an event included, so that a burst
+   * never waits for fresh memory. Default 0: memory is taken as the log grows.
+   */
+  reserveBytes?: number;
 }
 
 /** Options of the Redis Streams transport (11 §4.1). */

@@ -1,5 +1,6 @@
 //! The WebAssembly door: thin wasm-bindgen classes over the same core as the addon.
 
+mod bus;
 mod filter;
 mod hash;
 mod identity;

@@ -1,5 +1,6 @@
 //! The addon's door: thin napi classes over the core. No protocol decision is made here.
 
+pub mod bus;
 pub mod filter;
 pub mod hash;
 pub mod identity;

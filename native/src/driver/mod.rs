@@ -1,4 +1,5 @@
 //! Drivers of the operating system: files, sockets, threads. The core below them does no I/O.
 
+pub mod drain;
 pub mod files;
 pub mod logs;

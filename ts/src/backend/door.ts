@@ -1,3 +1,4 @@
+import type { BusDoor } from './bus.js';
 import type { FilterDoor } from './filter.js';
 import type { IdentityDoor } from './identity.js';
 import type { LogDoor } from './log.js';
@@ -7,7 +8,7 @@ import type { RecordDoor } from './record.js';
  * The narrow waist between TypeScript and Rust: the exports that the addon and the WebAssembly build have in common.
  * Each area adds its own interface here; both doors are tested by the same contract suite (`ts/test/contract`).
  */
-export interface Door extends HashDoor, FilterDoor, IdentityDoor, LogDoor, RecordDoor {}
+export interface Door extends HashDoor, BusDoor, FilterDoor, IdentityDoor, LogDoor, RecordDoor {}
 
 /** BLAKE3 and XXH3. */
 export interface HashDoor {

@@ -4,6 +4,9 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Door } from '../backend/door.js';
 import { NodeStorage } from '../redex/storage-node.js';
+import { checkMeshOptions } from '../bus/mesh-options.js';
+import { volatileProducer } from '../bus/producer-state.js';
+import { MeshringError } from '../errors.js';
 import type { Platform } from './types.js';
 
 /** Folder of the package: the nearest one above this file that holds `wasm/pkg`. */
@@ -28,6 +31,24 @@ function addonFile(): string {
 const files = new NodeStorage();
 const warned = new Set<string>();
 
+/** One timer for all that wait: it never fires, but a process with it does not end. */
+const held = { count: 0, timer: undefined as NodeJS.Timeout | undefined };
+const NEVER_MS = 2 ** 31 - 1;
+
+function keepAlive(): () => void {
+  held.count += 1;
+  held.timer ??= setInterval(() => undefined, NEVER_MS);
+  let released = false;
+  return () => {
+    if (released) return;
+    released = true;
+    held.count -= 1;
+    if (held.count > 0) return;
+    clearInterval(held.timer);
+    held.timer = undefined;
+  };
+}
+
 /** Node (and Bun, Deno). */
 export const platform: Platform = {
   name: 'node',
@@ -40,12 +61,30 @@ export const platform: Platform = {
   loadWasm(): Door {
     const folder = join(packageRoot(), 'wasm', 'pkg');
     const glue = createRequire(__filename)(join(folder, 'meshring_wasm.cjs')) as Door & {
-      initSync(input: { module: Uint8Array }): unknown;
+      initSync(input: { module: Uint8Array }): { memory: WebAssembly.Memory };
     };
-    glue.initSync({ module: readFileSync(join(folder, 'meshring_wasm_bg.wasm')) });
-    return glue;
+    const { memory } = glue.initSync({ module: readFileSync(join(folder, 'meshring_wasm_bg.wasm')) });
+    return { ...glue, memory };
   },
   bytes: (view) => Buffer.from(view.buffer, view.byteOffset, view.byteLength),
+  arch: process.arch,
+  keepAlive,
+  async openTransport(options, config) {
+    switch (options.type) {
+      case 'memory':
+        return undefined;
+      case 'redis': {
+        const { RedisTransport } = await import('../bus/redis/index.js');
+        return new RedisTransport(options, config.producerNoncePath !== undefined);
+      }
+      case 'mesh':
+        checkMeshOptions(options);
+        throw new MeshringError('create-failed', 'Failed to create EventBus: fatal error: mesh is not in this build');
+      default:
+        throw new MeshringError('invalid-config', `Invalid transport type: ${String((options as { type: unknown }).type)}`);
+    }
+  },
+  openProducer: async () => volatileProducer(),
   cpuCount: () => Math.max(1, availableParallelism()),
   warnOnce(text) {
     if (warned.has(text)) return;

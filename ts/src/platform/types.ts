@@ -1,4 +1,7 @@
 import type { Door } from '../backend/door.js';
+import type { ProducerState } from '../bus/producer-state.js';
+import type { Transport } from '../bus/transport.js';
+import type { NetNodeConfig, Transport as TransportOptions } from '../types.js';
 import type { LogStorage } from '../redex/storage.js';
 
 /** What differs between Node and browsers. One object, chosen when the package is built or bundled. */
@@ -13,6 +16,17 @@ export interface Platform {
   loadWasm(): Door;
   /** Bytes in the form that users expect: `Buffer` in Node, `Uint8Array` in browsers. The memory is shared. */
   bytes(view: Uint8Array): Uint8Array;
+  /** Processor architecture in Node's words (`x64`, `arm64`); empty where it cannot be known. */
+  readonly arch: string;
+  /** Keeps the process alive until the returned function is called (once). */
+  keepAlive(): () => void;
+  /**
+   * Makes the transport of a node, without connecting; undefined = the log in memory.
+   * Throws where its options are wrong or the platform cannot have it.
+   */
+  openTransport(options: TransportOptions, config: NetNodeConfig): Promise<Transport | undefined>;
+  /** What the producer of a node keeps over restarts; a random nonce without `producerNoncePath`. */
+  openProducer(config: NetNodeConfig, stored: boolean): Promise<ProducerState>;
   /** Number of CPUs that this process may use, at least 1. */
   cpuCount(): number;
   /** Prints a warning once per process and text. */

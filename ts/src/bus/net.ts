@@ -1,0 +1,542 @@
+/** The low-level bus (`Net` of the core package, 10 §9): staging ring, shards in Rust, transport. */
+import { CounterNames, type RawBus, settingsOf } from '../backend/bus.js';
+import { door } from '../backend/choose.js';
+import { MeshringError, wrongType } from '../errors.js';
+import { delay } from '../flow/backoff.js';
+import { xxh3 } from '../hash/index.js';
+import { platform } from '../platform/node.js';
+import type { NetNodeConfig, PollRequest, PollResponseData, Receipt, Stats } from '../types.js';
+import { checkFirst, MAX_EVENT_BYTES, type ResolvedConfig, resolveConfig } from './config.js';
+import { type EventBusOptions, fromCore, type HashedEvent } from './core-options.js';
+import { decodeCursor, encodeCursor } from './cursor.js';
+import { Dispatcher, notDelivered, within } from './dispatch.js';
+import { LogReader } from './log-reader.js';
+import { Poller } from './poll.js';
+import { LazyTransport } from './lazy-transport.js';
+import type { ProducerState } from './producer-state.js';
+import { tooLarge, utf8Length } from './size.js';
+import { type Placed, Staging } from './staging.js';
+import { type Transport, TransportError } from './transport.js';
+import { TransportReader } from './transport-reader.js';
+import { TAIL, WAIT, type WaitableBus } from './wait.js';
+
+const CLOSED = 'EventBus has been shut down';
+
+/** Whether plain stores of the owner keep their order for readers on other threads (x86-64, `native/src/bus/ring.rs`). */
+const ORDERED_STORES = platform.name === 'browser' || platform.arch === 'x64';
+
+/** What a handle carries to another thread. */
+export interface ShareableHandle {
+  /** Marks the object as a handle of a node. */
+  readonly meshring: 'bus';
+  /** Number of the node in this process. */
+  readonly id: bigint;
+  /** Unix time of its creation, ms. */
+  readonly created: number;
+  /** Its backpressure mode. */
+  readonly mode: ResolvedConfig['mode'];
+  /** Limit of one transport operation, ms. */
+  readonly timeoutMs: number;
+  /** Options from which another thread opens its own connection for reading; undefined = log in memory. */
+  readonly config: NetNodeConfig | undefined;
+}
+
+/** A store behind a network and, on the owner's thread, what brings events to it. */
+interface Store {
+  readonly transport: Transport;
+  readonly dispatcher?: Dispatcher;
+  readonly producer?: ProducerState;
+}
+
+function closed(): MeshringError {
+  return new MeshringError('closed', CLOSED);
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The low-level bus. */
+export class Net implements WaitableBus {
+  readonly #raw: RawBus;
+  readonly #staging: Staging;
+  readonly #poller: Poller;
+  readonly #log: LogReader | undefined;
+  readonly #mode: ResolvedConfig['mode'];
+  readonly #created: number;
+  readonly #timeoutMs: number;
+  readonly #config: NetNodeConfig | undefined;
+  readonly #shards: number;
+  readonly #waiters = new Set<() => void>();
+  readonly #clock: (() => void) | undefined;
+  #store: Store | undefined;
+  #closing: Promise<void> | undefined;
+  #final: Stats | undefined;
+
+  private constructor(raw: RawBus, parts: NetParts) {
+    this.#raw = raw;
+    this.#mode = parts.mode;
+    this.#created = parts.created;
+    this.#timeoutMs = parts.timeoutMs;
+    this.#config = parts.config;
+    this.#shards = raw.shape()[0] as number;
+    const origin = performance.now();
+    const tick = raw.tick?.bind(raw);
+    this.#clock = tick && (() => tick((performance.now() - origin) * 1e6));
+    this.#staging = new Staging(
+      raw,
+      parts.mode !== 'drop_oldest' && parts.transport !== undefined,
+      !parts.owner || !ORDERED_STORES,
+      { eager: () => this.#waiters.size > 0, done: () => this.#ticked() },
+      this.#clock,
+    );
+    const { transport } = parts;
+    if (transport) {
+      this.#log = undefined;
+      this.#store = { transport };
+      this.#poller = new Poller(new TransportReader(transport, transport.readShards ?? this.#shards));
+    } else {
+      this.#log = new LogReader(raw, this.#shards, parts.created);
+      this.#poller = new Poller(this.#log);
+    }
+    raw.onWake?.(() => this.#woken());
+  }
+
+  /** Creates a bus with the names of the core package; see {@link EventBusOptions}. */
+  static async create(options: EventBusOptions = {}): Promise<Net> {
+    return Net.open(fromCore(options));
+  }
+
+  /** @internal Creates a bus from the options of `NetNode`. */
+  static async open(config: NetNodeConfig): Promise<Net> {
+    checkFirst(config);
+    const transport = await platform.openTransport(config.transport ?? { type: 'memory' }, config);
+    return Net.over(config, transport);
+  }
+
+  /** @internal Creates a bus over a given transport; undefined = the log in memory. */
+  static async over(config: NetNodeConfig, transport: Transport | undefined): Promise<Net> {
+    const threaded = door.memory === undefined;
+    const resolved = resolveConfig(config, threaded);
+    const settings = { ...resolved.settings, queue: transport !== undefined };
+    const producer = await platform.openProducer(config, transport !== undefined);
+    try {
+      if (transport) await startTransport(transport, resolved);
+    } catch (error) {
+      await producer.close();
+      throw error;
+    }
+    const raw = new door.Bus(settingsOf(settings));
+    const net = new Net(raw, {
+      mode: resolved.mode,
+      created: Date.now(),
+      timeoutMs: resolved.adapterTimeoutMs,
+      owner: true,
+      transport,
+      config: transport && config,
+    });
+    if (transport) net.#connect(transport, resolved, producer);
+    return net;
+  }
+
+  /** @internal A view of a bus of another thread (10 §12.8). */
+  static attach(handle: ShareableHandle): Net {
+    if (door.memory) throw new MeshringError('unsupported', 'shareable is not available on the wasm backend');
+    if (handle?.meshring !== 'bus' || typeof handle.id !== 'bigint') {
+      throw wrongType('attach', 'handle', handle, 'a handle made by shareable()', 'InvalidArg');
+    }
+    let raw: RawBus;
+    try {
+      raw = new door.Bus(null, handle.id);
+    } catch (error) {
+      throw new MeshringError('invalid-argument', 'attach: the node of this handle is gone', { cause: error });
+    }
+    const { mode, created, timeoutMs, config } = handle;
+    const shards = raw.shape()[0] as number;
+    const transport = config && new LazyTransport(() => openStore(config, shards, timeoutMs));
+    return new Net(raw, { mode, created, timeoutMs, owner: false, transport, config });
+  }
+
+  /** @internal A handle that can be posted to a worker. */
+  shareable(): ShareableHandle {
+    this.#assertOpen();
+    if (!this.#raw.id) throw new MeshringError('unsupported', 'shareable is not available on the wasm backend');
+    const config = this.#config && (JSON.parse(JSON.stringify(this.#config)) as NetNodeConfig);
+    return {
+      meshring: 'bus',
+      id: this.#raw.id(),
+      created: this.#created,
+      mode: this.#mode,
+      timeoutMs: this.#timeoutMs,
+      config,
+    };
+  }
+
+  // --- Ingest ---------------------------------------------------------------------------------------------------
+
+  /** Stages one event; false when it was refused, is larger than 16 MiB, or the bus is shut down. */
+  push(data: Uint8Array): boolean {
+    if (!(data instanceof Uint8Array)) throw wrongType('push', 'data', data, 'a Buffer or Uint8Array', 'InvalidArg');
+    return data.length <= MAX_EVENT_BYTES && this.#staging.bytes(data);
+  }
+
+  /** As {@link push} for each; the number accepted. */
+  pushBatch(events: Uint8Array[]): number {
+    if (!Array.isArray(events)) throw wrongType('pushBatch', 'events', events, 'an array of Buffers', 'ArrayExpected');
+    let accepted = 0;
+    for (const data of events) if (this.push(data)) accepted += 1;
+    return accepted;
+  }
+
+  /** Hash of an event, for {@link pushWithHash}. */
+  prehash(data: Uint8Array): HashedEvent {
+    if (!(data instanceof Uint8Array)) throw wrongType('prehash', 'data', data, 'a Buffer or Uint8Array', 'InvalidArg');
+    return { data, hash: xxh3(data) };
+  }
+
+  /** As {@link push}, routed by the given hash, which is not checked; false for a hash outside u64. */
+  pushWithHash(data: Uint8Array, hash: bigint): boolean {
+    if (!(data instanceof Uint8Array)) {
+      throw wrongType('pushWithHash', 'data', data, 'a Buffer or Uint8Array', 'InvalidArg');
+    }
+    if (typeof hash !== 'bigint') throw wrongType('pushWithHash', 'hash', hash, 'a bigint', 'BigintExpected');
+    if (hash < 0n || hash > 0xffff_ffff_ffff_ffffn || data.length > MAX_EVENT_BYTES) return false;
+    return this.#staging.hashed(data, hash);
+  }
+
+  /** Stages one JSON text; false when it was refused, is too large, or the bus is shut down. */
+  ingestFire(json: string): boolean {
+    if (typeof json !== 'string') throw wrongType('fire', 'json', json, 'a string', 'StringExpected');
+    if (json.length > MAX_EVENT_BYTES / 3 && utf8Length(json) > MAX_EVENT_BYTES) return false;
+    return this.#staging.text(json);
+  }
+
+  /** As {@link ingestFire} for each; the number accepted. */
+  ingestBatchFire(jsons: string[]): number {
+    if (!Array.isArray(jsons)) throw wrongType('fireBatch', 'jsons', jsons, 'an array of strings', 'ArrayExpected');
+    let accepted = 0;
+    for (const json of jsons) if (this.ingestFire(json)) accepted += 1;
+    return accepted;
+  }
+
+  /** Ingests one JSON text and tells where it went; null when `drop_newest` refused it. */
+  ingestRawSync(json: string): Receipt | null {
+    if (typeof json !== 'string') throw wrongType('emitRaw', 'json', json, 'a string', 'StringExpected');
+    this.#assertOpen();
+    if (json.length > MAX_EVENT_BYTES / 3) {
+      const bytes = utf8Length(json);
+      if (bytes > MAX_EVENT_BYTES) throw tooLarge(bytes);
+    }
+    return this.#receipt(this.#staging.placeText(json));
+  }
+
+  /** As {@link ingestBatchFire}, but throws after shutdown. */
+  ingestRawBatchSync(jsons: string[]): number {
+    if (!Array.isArray(jsons)) throw wrongType('emitRawBatch', 'jsons', jsons, 'an array of strings', 'ArrayExpected');
+    this.#assertOpen();
+    return this.ingestBatchFire(jsons);
+  }
+
+  /** Promise form of {@link ingestRawSync}. */
+  async ingestRaw(json: string): Promise<Receipt | null> {
+    return this.ingestRawSync(json);
+  }
+
+  /** Promise form of {@link ingestRawBatchSync}. */
+  async ingestRawBatch(jsons: string[]): Promise<number> {
+    return this.ingestRawBatchSync(jsons);
+  }
+
+  /** As {@link ingestRaw}, after checking that the text is JSON. */
+  async ingest(json: string): Promise<Receipt | null> {
+    if (typeof json !== 'string') throw wrongType('ingest', 'json', json, 'a string', 'StringExpected');
+    try {
+      JSON.parse(json);
+    } catch (error) {
+      throw new MeshringError('invalid-json', `Invalid JSON: ${text(error)}`, { cause: error });
+    }
+    return this.ingestRawSync(json);
+  }
+
+  // --- Reading --------------------------------------------------------------------------------------------------
+
+  /** One page of what is stored (10 §5). */
+  async poll(request: PollRequest): Promise<PollResponseData> {
+    this.#assertOpen();
+    if (this.#log) this.#sweep();
+    const answer = this.#poller.poll(request);
+    if (!(answer instanceof Promise)) return answer;
+    const release = platform.keepAlive();
+    try {
+      const page = await answer;
+      this.#assertOpen();
+      return page;
+    } finally {
+      release();
+    }
+  }
+
+  async [WAIT](cursor: string | undefined, signal: AbortSignal): Promise<void> {
+    if (signal.aborted || this.#isClosed) return;
+    const release = platform.keepAlive();
+    const end = new AbortController();
+    const stop = () => end.abort();
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      const woken = new Promise<void>((resolve) => {
+        this.#waiters.add(resolve);
+        end.signal.addEventListener('abort', () => this.#waiters.delete(resolve) && resolve(), { once: true });
+      });
+      this.#raw.setWaiting?.(true);
+      const positions = cursor === undefined ? new Map<number, string>() : decodeCursor(cursor);
+      if (this.#log) {
+        if (!this.#hasBehind(positions)) await woken;
+      } else if (this.#store?.transport.waitForData) {
+        await Promise.race([this.#store.transport.waitForData(positions, end.signal), woken]);
+      } else {
+        throw new MeshringError('poll-failed', 'Poll failed: adapter error: fatal error: the transport cannot wait');
+      }
+    } finally {
+      end.abort();
+      signal.removeEventListener('abort', stop);
+      release();
+    }
+  }
+
+  [TAIL](): string | undefined {
+    this.#assertOpen();
+    if (!this.#log) return undefined;
+    this.#sweep();
+    const positions = this.#raw.positions();
+    const tail = new Map<number, string>();
+    for (let shard = 0; shard < this.#shards; shard++) {
+      const newest = positions[2 * shard + 1] as number;
+      if (newest > 0) tail.set(shard, this.#log.id(newest));
+    }
+    return tail.size > 0 ? encodeCursor(tail) : undefined;
+  }
+
+  // --- Lifecycle ------------------------------------------------------------------------------------------------
+
+  /** Number of shards. */
+  numShards(): number {
+    return this.#shards;
+  }
+
+  /** Counters; the final ones after shutdown. */
+  stats(): Stats {
+    if (this.#final) return this.#final;
+    this.#sweep();
+    return this.#counters();
+  }
+
+  /** Resolves when every event accepted before the call is acknowledged by the transport (10 §4). */
+  async flush(): Promise<void> {
+    this.#assertOpen();
+    this.#sweep();
+    if (!this.#store) return;
+    const release = platform.keepAlive();
+    try {
+      const { dispatcher, transport } = this.#store;
+      const drained = dispatcher ? dispatcher.drained() : this.#acknowledged();
+      const all = drained.then(() => transport.flush());
+      const late = () => new Error(`not acknowledged within ${this.#timeoutMs} ms`);
+      try {
+        await within(all, this.#timeoutMs, late);
+      } catch (error) {
+        throw notDelivered('Flush', Number(this.#counters().eventsPending ?? 0n), text(error));
+      }
+      const { count, reason } = dispatcher?.takeLosses() ?? { count: 0, reason: '' };
+      if (count > 0) throw notDelivered('Flush', count, `${count} events were given up: ${reason}`);
+    } finally {
+      release();
+    }
+  }
+
+  /** Refuses new events, delivers what was accepted, and closes everything (10 §4). Idempotent. */
+  shutdown(): Promise<void> {
+    this.#closing ??= this.#shutdown();
+    return this.#closing;
+  }
+
+  async #shutdown(): Promise<void> {
+    const release = platform.keepAlive();
+    this.#clock?.();
+    this.#raw.close();
+    try {
+      if (this.#store?.dispatcher) await this.#closeStore(this.#store, this.#store.dispatcher);
+      else await this.#store?.transport.shutdown();
+    } finally {
+      this.#final = this.#counters();
+      this.#wakeAll();
+      this.#raw.release?.();
+      release();
+    }
+  }
+
+  async #closeStore({ transport, producer }: Store, dispatcher: Dispatcher): Promise<void> {
+    const limit = (what: string) => () => new Error(`${what} took longer than ${this.#timeoutMs} ms`);
+    const failures: string[] = [];
+    const step = async (what: string, work: Promise<void>) => {
+      try {
+        await within(work, this.#timeoutMs, limit(what));
+      } catch (error) {
+        failures.push(text(error));
+      }
+    };
+    await step('delivery', dispatcher.drained());
+    dispatcher.stop();
+    await step('transport flush', transport.flush());
+    await step('transport close', transport.shutdown());
+    await step('producer state', Promise.resolve(producer?.close()));
+    const left = this.#raw.giveUp();
+    const { count, reason } = dispatcher.takeLosses();
+    const lost = left + count;
+    if (lost > 0) failures.unshift(`${lost} events were not delivered${reason ? `: ${reason}` : ''}`);
+    if (failures.length > 0) throw notDelivered('Shutdown', lost, failures.join('; '));
+  }
+
+  get #isClosed(): boolean {
+    return this.#closing !== undefined || this.#staging.closed;
+  }
+
+  /** @internal Throws after shutdown. */
+  assertOpen(): void {
+    this.#assertOpen();
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined || this.#staging.closed) throw closed();
+  }
+
+  #connect(transport: Transport, config: ResolvedConfig, producer: ProducerState): void {
+    for (const [shard, sequence] of producer.sequences) this.#raw.startSequence(shard, sequence);
+    const dispatcher = new Dispatcher(this.#raw, transport, {
+      shards: config.shards,
+      nonce: producer.nonce,
+      timeoutMs: config.adapterTimeoutMs,
+      retries: config.adapterBatchRetries,
+      journal: producer.journal,
+      clock: this.#clock,
+    });
+    this.#store = { transport, dispatcher, producer };
+  }
+
+  #receipt(placed: Placed): Receipt | null {
+    if (placed.accepted) return { shardId: placed.shardId, timestamp: placed.timestamp };
+    if (this.#isClosed) throw closed();
+    if (this.#mode === 'fail_producer') {
+      throw new MeshringError('backpressure', 'Ingestion failed: backpressure: ring buffer full');
+    }
+    return null;
+  }
+
+  /** Everything that any thread has staged becomes visible. */
+  #sweep(): void {
+    if (this.#closing) return;
+    this.#clock?.();
+    this.#raw.sweep();
+    if (this.#raw.takeAttention?.()) this.#store?.dispatcher?.poke();
+  }
+
+  #counters(): Stats {
+    const values = this.#raw.counters();
+    const counter = (name: (typeof CounterNames)[number]) => values[CounterNames.indexOf(name)] as bigint;
+    const [rejected, evicted, failed] = [counter('rejected'), counter('evicted'), counter('failed')];
+    return {
+      eventsIngested: counter('ingested'),
+      eventsDropped: rejected + evicted + failed,
+      eventsRejected: rejected,
+      eventsEvicted: evicted,
+      eventsFailed: failed,
+      eventsDispatched: counter('dispatched'),
+      batchesDispatched: counter('batches'),
+      eventsPending: counter('pending'),
+      ...(this.#log ? { eventsExpired: counter('expired') } : {}),
+      ...this.#store?.transport.stats?.(),
+    };
+  }
+
+  /** Another thread's dispatcher delivers: waits until it has what was accepted here so far. */
+  async #acknowledged(): Promise<void> {
+    const positions = this.#raw.positions();
+    const targets = Array.from({ length: this.#shards }, (_, shard) => positions[2 * shard + 1] as number);
+    for (;;) {
+      const done = this.#raw.acknowledged();
+      if (targets.every((target, shard) => (done[shard] as number) >= target)) return;
+      this.#assertOpen();
+      await delay(2);
+    }
+  }
+
+  #hasBehind(positions: ReadonlyMap<number, string>): boolean {
+    const log = this.#log as LogReader;
+    this.#sweep();
+    const newest = this.#raw.positions();
+    for (let shard = 0; shard < this.#shards; shard++) {
+      if ((newest[2 * shard + 1] as number) > log.number(positions.get(shard))) return true;
+    }
+    return false;
+  }
+
+  /** End of a tick in which events were staged here. */
+  #ticked(): void {
+    if (this.#waiters.size > 0) this.#wakeAll();
+    if (this.#raw.takeAttention?.()) this.#store?.dispatcher?.poke();
+  }
+
+  /** Called by the drain of another thread. */
+  #woken(): void {
+    if (this.#staging.closed) {
+      this.#wakeAll();
+      return;
+    }
+    this.#wakeAll();
+    this.#store?.dispatcher?.poke();
+  }
+
+  #wakeAll(): void {
+    for (const resolve of this.#waiters) resolve();
+    this.#waiters.clear();
+  }
+}
+
+interface NetParts {
+  readonly mode: ResolvedConfig['mode'];
+  readonly created: number;
+  readonly timeoutMs: number;
+  readonly owner: boolean;
+  readonly transport: Transport | undefined;
+  readonly config: NetNodeConfig | undefined;
+}
+
+/** Opens a second connection to the store of a node. */
+async function openStore(config: NetNodeConfig, shards: number, timeoutMs: number): Promise<Transport> {
+  const transport = await platform.openTransport(config.transport ?? { type: 'memory' }, config);
+  if (!transport) throw new MeshringError('invalid-config', 'attach: this node has no store');
+  await startTransport(transport, { shards, adapterTimeoutMs: timeoutMs });
+  return transport;
+}
+
+async function startTransport(
+  transport: Transport,
+  config: Pick<ResolvedConfig, 'shards' | 'adapterTimeoutMs'>,
+): Promise<void> {
+  const context = {
+    shards: config.shards,
+    timeoutMs: config.adapterTimeoutMs,
+    warn: (warning: string) => platform.warnOnce(warning),
+  };
+  try {
+    await within(
+      transport.init(context),
+      config.adapterTimeoutMs,
+      () => new TransportError('fatal', 'adapter init timed out'),
+    );
+  } catch (error) {
+    // Nothing keeps running after a failed create; the reason is the first failure.
+    await transport.shutdown().catch(() => undefined);
+    if (error instanceof MeshringError) throw error;
+    throw new MeshringError('create-failed', `Failed to create EventBus: ${text(error)}`, { cause: error });
+  }
+}
