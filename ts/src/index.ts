@@ -53,6 +53,7 @@ export {
 } from './cortex.js';
 export { MeshringError } from './errors.js';
 export * from './identity.js';
+export * from './node.js';
 export * from './stream.js';
 export * from './subnets.js';
 export type {

@@ -104,6 +104,10 @@ pub struct Core {
     last_ts: u64,
     /// A queue became worth looking at since this was last taken.
     attention: bool,
+    /// Queues that got events since their rate was last recorded.
+    touched: Vec<u32>,
+    /// Whether the log has an age bound.
+    ages: bool,
 }
 
 impl Core {
@@ -120,6 +124,8 @@ impl Core {
             home: config.home,
             last_ts: 0,
             attention: false,
+            touched: Vec::new(),
+            ages: config.bounds.age.is_some(),
         }
     }
 
@@ -156,6 +162,9 @@ impl Core {
             }
             Home::Queue { mode, .. } => {
                 let outcome = target.enqueue(raw, ts, mode);
+                if !std::mem::replace(&mut target.touched, true) {
+                    self.touched.push(shard);
+                }
                 let len = target.store.len();
                 if !target.busy() && (len == 1 || len == target.adaptive.target()) {
                     self.attention = true;
@@ -190,15 +199,12 @@ impl Core {
     }
 
     fn record(&mut self, now: u64) {
-        if let Home::Queue { .. } = self.home {
-            for shard in &mut self.shards {
-                shard.adaptive.record(now, shard.counters.ingested);
-            }
-        } else {
-            for shard in &mut self.shards {
-                shard.expire(now);
-            }
+        while let Some(shard) = self.touched.pop() {
+            let shard = &mut self.shards[shard as usize];
+            shard.touched = false;
+            shard.adaptive.record(now, shard.counters.ingested);
         }
+        self.expire(now);
     }
 
     /// Publishes in `ring` how many more events surely fit. `drained` is the number taken from it so far; with several
@@ -272,7 +278,7 @@ impl Core {
 
     /// Lets go what the age bound says, for readers.
     pub fn expire(&mut self, now: u64) {
-        if self.home == Home::Log {
+        if self.ages && self.home == Home::Log {
             for shard in &mut self.shards {
                 shard.expire(now);
             }

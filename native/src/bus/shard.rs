@@ -74,6 +74,8 @@ pub struct Shard {
     bounds: Bounds,
     pub(super) counters: Counters,
     pub(super) adaptive: Adaptive,
+    /// Whether it got events since its rate was last recorded.
+    pub(super) touched: bool,
     /// Number of events in all batches that were cut.
     sequence: u64,
     /// Events in the batch which the transport has now.
@@ -90,6 +92,7 @@ impl Shard {
             bounds,
             counters: Counters::default(),
             adaptive: Adaptive::new(sizes),
+            touched: false,
             sequence: 0,
             in_flight: 0,
             sampled: 0,

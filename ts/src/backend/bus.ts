@@ -1,7 +1,6 @@
 /** The bus as the two doors export it; implemented in `native/src/addon/bus.rs` and `wasm/src/bus.rs`. */
 import type { RawFilter } from './filter.js';
 
-
 /** Part of {@link Door}. */
 export interface BusDoor {
   /** A node of its own (`settings`, see {@link settingsOf}) or, addon only, a view of the node `id` of this process. */

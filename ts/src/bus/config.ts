@@ -93,8 +93,7 @@ export function resolveConfig(config: NetNodeConfig, threaded: boolean): Resolve
     throw wrapped('ring_buffer_capacity must be a power of 2');
   }
   if (bufferCapacity < 1024) throw wrapped('ring_buffer_capacity must be >= 1024');
-  const sampleRate =
-    typeof config.backpressure === 'object' ? positive('sample rate', config.backpressure.rate, 1) : 1;
+  const sampleRate = typeof config.backpressure === 'object' ? positive('sample rate', config.backpressure.rate, 1) : 1;
   const mode = typeof config.backpressure === 'object' ? 'sample' : (config.backpressure ?? 'drop_oldest');
   const batch = resolveBatch(config.batch);
   const transport: Transport = config.transport ?? { type: 'memory' };
@@ -137,7 +136,8 @@ export function resolveConfig(config: NetNodeConfig, threaded: boolean): Resolve
 function resolveBatch(batch: NetNodeConfig['batch']): Required<BatchConfig> {
   if (typeof batch === 'string') {
     const preset = PRESETS[batch];
-    if (!preset || (batch as string) === 'default') throw wrapped(`batch preset must be 'high_throughput' or 'low_latency', got '${batch}'`);
+    if (!preset || (batch as string) === 'default')
+      throw wrapped(`batch preset must be 'high_throughput' or 'low_latency', got '${batch}'`);
     return preset;
   }
   const defaults = PRESETS.default as Required<BatchConfig>;

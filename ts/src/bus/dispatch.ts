@@ -88,7 +88,10 @@ export class Dispatcher {
   /** Resolves when every event stored in the queues so far has been confirmed or given up. */
   drained(): Promise<void> {
     const positions = this.#raw.positions();
-    const targets = Float64Array.from({ length: this.#options.shards }, (_, shard) => positions[2 * shard + 1] as number);
+    const targets = Float64Array.from(
+      { length: this.#options.shards },
+      (_, shard) => positions[2 * shard + 1] as number,
+    );
     return new Promise((resolve) => {
       const barrier: Barrier = { targets, resolve };
       this.#barriers.add(barrier);

@@ -10,9 +10,9 @@ import { checkFirst, MAX_EVENT_BYTES, type ResolvedConfig, resolveConfig } from 
 import { type EventBusOptions, fromCore, type HashedEvent } from './core-options.js';
 import { decodeCursor, encodeCursor } from './cursor.js';
 import { Dispatcher, notDelivered, within } from './dispatch.js';
+import { LazyTransport } from './lazy-transport.js';
 import { LogReader } from './log-reader.js';
 import { Poller } from './poll.js';
-import { LazyTransport } from './lazy-transport.js';
 import type { ProducerState } from './producer-state.js';
 import { tooLarge, utf8Length } from './size.js';
 import { type Placed, Staging } from './staging.js';

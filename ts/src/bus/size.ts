@@ -18,8 +18,5 @@ export function utf8Length(text: string): number {
 
 /** An event above {@link MAX_EVENT_BYTES} (10 §3.1). */
 export function tooLarge(bytes: number): MeshringError {
-  return new MeshringError(
-    'too-large',
-    `Ingestion failed: event too large: ${bytes} bytes, limit ${MAX_EVENT_BYTES}`,
-  );
+  return new MeshringError('too-large', `Ingestion failed: event too large: ${bytes} bytes, limit ${MAX_EVENT_BYTES}`);
 }

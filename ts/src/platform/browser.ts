@@ -1,9 +1,9 @@
 import init, * as glue from '../../../wasm/pkg/meshring_wasm.js';
 import type { Door } from '../backend/door.js';
-import { preparedStorage } from '../redex/storage-opfs.js';
 import { checkMeshOptions } from '../bus/mesh-options.js';
 import { volatileProducer } from '../bus/producer-state.js';
 import { MeshringError } from '../errors.js';
+import { preparedStorage } from '../redex/storage-opfs.js';
 import type { Platform } from './types.js';
 
 // Modules that import the package wait for the instance, so that every export works synchronously afterwards.
@@ -34,7 +34,10 @@ export const platform: Platform = {
       case 'jetstream':
         break;
       default:
-        throw new MeshringError('invalid-config', `Invalid transport type: ${String((options as { type: unknown }).type)}`);
+        throw new MeshringError(
+          'invalid-config',
+          `Invalid transport type: ${String((options as { type: unknown }).type)}`,
+        );
     }
     throw new MeshringError(
       'create-failed',

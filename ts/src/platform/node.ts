@@ -3,10 +3,10 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Door } from '../backend/door.js';
-import { NodeStorage } from '../redex/storage-node.js';
 import { checkMeshOptions } from '../bus/mesh-options.js';
 import { volatileProducer } from '../bus/producer-state.js';
 import { MeshringError } from '../errors.js';
+import { NodeStorage } from '../redex/storage-node.js';
 import type { Platform } from './types.js';
 
 /** Folder of the package: the nearest one above this file that holds `wasm/pkg`. */
@@ -81,7 +81,10 @@ export const platform: Platform = {
         checkMeshOptions(options);
         throw new MeshringError('create-failed', 'Failed to create EventBus: fatal error: mesh is not in this build');
       default:
-        throw new MeshringError('invalid-config', `Invalid transport type: ${String((options as { type: unknown }).type)}`);
+        throw new MeshringError(
+          'invalid-config',
+          `Invalid transport type: ${String((options as { type: unknown }).type)}`,
+        );
     }
   },
   openProducer: async () => volatileProducer(),

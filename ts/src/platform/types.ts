@@ -1,8 +1,8 @@
 import type { Door } from '../backend/door.js';
 import type { ProducerState } from '../bus/producer-state.js';
 import type { Transport } from '../bus/transport.js';
-import type { NetNodeConfig, Transport as TransportOptions } from '../types.js';
 import type { LogStorage } from '../redex/storage.js';
+import type { NetNodeConfig, Transport as TransportOptions } from '../types.js';
 
 /** What differs between Node and browsers. One object, chosen when the package is built or bundled. */
 export interface Platform {
