@@ -18,6 +18,8 @@ export class StreamTails {
   readonly #lane: NatsLane;
   readonly #warn: (text: string) => void;
   readonly #tails = new Map<number, Tail[]>();
+  /** Unreadable messages are reported once. */
+  #warned = false;
   readonly #closing = new AbortController();
 
   constructor(settings: JetStreamSettings, streams: Streams, lane: NatsLane, warn: (text: string) => void) {
@@ -50,7 +52,8 @@ export class StreamTails {
     if (!packed)
       throw new TransportError('fatal', `messages of ${streamName(this.#settings.prefix, shard)} are not readable`);
     const page = new PackedPage(packed);
-    if (page.firstUnreadable !== undefined) {
+    if (page.firstUnreadable !== undefined && !this.#warned) {
+      this.#warned = true;
       this.#warn(`jetstream: shard ${shard}: message ${page.firstUnreadable} is not readable and was skipped`);
     }
     return { pages: [page], more };

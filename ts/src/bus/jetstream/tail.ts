@@ -13,6 +13,9 @@ const UNUSED_MS = 5000;
 const STALE_MS = 4000;
 /** How long one request waits on the server for the next message. */
 const PARK_MS = 30_000;
+/** How long a read waits for a message that the stream has and the consumer has not heard of yet. */
+const WAIT_MS = 1000;
+const WAITS = 3;
 /** Messages asked for at once. */
 const PULL = 1000;
 const MAX_U64 = 2n ** 64n - 1n;
@@ -33,6 +36,7 @@ export function larger(a: string, b: string): boolean {
 export class Tail {
   readonly #connection: NatsConnection;
   readonly #stream: string;
+  readonly #subject: string;
   readonly #consumer: string;
   readonly #inbox: string;
   readonly #timeoutMs: number;
@@ -45,7 +49,7 @@ export class Tail {
   #behind: number | undefined;
   #used = Date.now();
   #requests = 0;
-  #parked = false;
+  #parked: { readonly token: number; readonly timer: NodeJS.Timeout } | undefined;
   #listeners = new Set<(event: 'message' | 'gone' | number) => void>();
   #gone = false;
   #reading = false;
@@ -75,12 +79,20 @@ export class Tail {
       const failure = apiFailure(made.error, 0);
       throw new TransportError('transient', failure.message.replace(/^[a-z]+ error: /, ''), { cause: failure });
     }
-    return new Tail(connection, stream, made.name, after ?? '0', timeoutMs);
+    return new Tail(connection, stream, subject, made.name, after ?? '0', timeoutMs);
   }
 
-  private constructor(connection: NatsConnection, stream: string, consumer: string, after: string, timeoutMs: number) {
+  private constructor(
+    connection: NatsConnection,
+    stream: string,
+    subject: string,
+    consumer: string,
+    after: string,
+    timeoutMs: number,
+  ) {
     this.#connection = connection;
     this.#stream = stream;
+    this.#subject = subject;
     this.#consumer = consumer;
     this.#start = after;
     this.#last = after;
@@ -127,13 +139,21 @@ export class Tail {
     const release = this.#connection.hold();
     try {
       this.#forget(after);
-      // One message more than asked for tells whether there is more, unless the server's count says it.
-      while (this.#messages.length < limit && (await this.#pull(Math.min(PULL, limit - this.#messages.length)))) {
-        this.#used = Date.now();
+      for (let waits = 0; ; waits++) {
+        while (this.#messages.length < limit && (await this.#pull(limit - this.#messages.length))) {
+          this.#used = Date.now();
+        }
+        const messages = this.#messages.slice(0, limit);
+        if (this.#messages.length > limit || (this.#behind ?? 0) > 0) return { messages, more: true };
+        // A consumer hears of a message a little after the stream has it: the end is where the stream says.
+        if (!(await this.#streamGoesOn())) return { messages, more: false };
+        if (messages.length === limit) return { messages, more: true };
+        if (waits === WAITS) {
+          this.#end();
+          throw new TransportError('transient', `the consumer of ${this.#stream} does not deliver`);
+        }
+        await this.#pull(limit - messages.length, WAIT_MS);
       }
-      const messages = this.#messages.slice(0, limit);
-      const more = this.#messages.length > limit || (this.#behind ?? 0) > 0;
-      return { messages, more };
     } finally {
       this.#reading = false;
       release();
@@ -180,8 +200,25 @@ export class Tail {
     this.#start = after;
   }
 
-  /** Asks for up to `batch` messages that are there now; false when there is nothing more. */
-  async #pull(batch: number): Promise<boolean> {
+  /** Whether the stream has a message behind the last one delivered. */
+  async #streamGoesOn(): Promise<boolean> {
+    const last = BigInt(this.#last);
+    if (last >= MAX_U64) return false;
+    const body = `{"seq":${last + 1n},"next_by_subj":${JSON.stringify(this.#subject)}}`;
+    const found = await api<object>(this.#connection, `STREAM.MSG.GET.${this.#stream}`, body, this.#timeoutMs);
+    if (!('error' in found)) return true;
+    if (found.error.code === 404) return false;
+    throw apiFailure(found.error, 0);
+  }
+
+  /**
+   * Asks for messages, at most `most` and {@link PULL}; false when the consumer has nothing more.
+   *
+   * @param waitMs how long the server waits for the first one; 0 = only what is there now
+   */
+  async #pull(most: number, waitMs = 0): Promise<boolean> {
+    const batch = Math.min(PULL, most);
+    const mode = waitMs === 0 ? '"no_wait":true' : `"expires":${waitMs * 1_000_000}`;
     this.#requests += 1;
     const token = this.#requests;
     const wanted = this.#messages.length + batch;
@@ -197,7 +234,7 @@ export class Tail {
         const error = new TransportError('transient', `JetStream read of ${this.#stream} timed out`);
         this.#connection.fail(error);
         done(error);
-      }, this.#timeoutMs);
+      }, this.#timeoutMs + waitMs);
       const listen = (event: 'message' | 'gone' | number) => {
         if (event === 'gone') done(new TransportError('transient', 'the connection to JetStream was lost'));
         else if (event === token) done();
@@ -208,7 +245,7 @@ export class Tail {
       };
       this.#listeners.add(listen);
       if (this.#gone) listen('gone');
-      else this.#ask(token, `{"batch":${batch},"no_wait":true}`);
+      else this.#ask(token, `{"batch":${batch},${mode}}`);
     });
     return this.#messages.length > before && this.#behind !== 0;
   }
@@ -216,7 +253,6 @@ export class Tail {
   /** One request that the server answers when the next message arrives. */
   #park(): void {
     this.#requests += 1;
-    this.#parked = true;
     const token = this.#requests;
     this.#ask(token, `{"batch":1,"expires":${PARK_MS * 1_000_000}}`);
     const timer = setTimeout(
@@ -224,18 +260,16 @@ export class Tail {
       PARK_MS + this.#timeoutMs,
     );
     timer.unref();
-    const listen = (event: 'message' | 'gone' | number) => {
-      if (typeof event === 'number' && event !== token) return;
-      // A message of another request also ends the wait of whoever waits; the parked request stays for the next one.
-      clearTimeout(timer);
-      this.#parked = false;
-      this.#used = Date.now();
-      this.#parkListener = undefined;
-    };
-    this.#parkListener = listen;
+    this.#parked = { token, timer };
   }
 
-  #parkListener: ((event: 'message' | 'gone' | number) => void) | undefined;
+  /** The parked request is answered. A message does not say to which request it belongs; the oldest one gets it. */
+  #unpark(token?: number): void {
+    if (!this.#parked || (token !== undefined && token !== this.#parked.token)) return;
+    clearTimeout(this.#parked.timer);
+    this.#parked = undefined;
+    this.#used = Date.now();
+  }
 
   #ask(token: number, body: string): void {
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#stream}.${this.#consumer}`;
@@ -247,7 +281,10 @@ export class Tail {
     if (status !== undefined && frame.payload === frame.payloadEnd && frame.replyStart === frame.replyEnd) {
       // 100 = heartbeat, 404 and 408 = nothing (more) there; the consumer itself is gone in the other cases.
       if (status === 503 || (status === 409 && /deleted|leadership/i.test(frame.statusText))) this.#end();
-      else if (status !== 100) this.#tell(frame.lastToken());
+      else if (status !== 100) {
+        this.#unpark(frame.lastToken());
+        this.#tell(frame.lastToken());
+      }
       return;
     }
     const place = position(frame.reply());
@@ -255,17 +292,18 @@ export class Tail {
     this.#last = place.sequence;
     this.#behind = place.pending;
     this.#messages.push({ sequence: place.sequence, frame: frame.copy() });
-    this.#tell('message', frame.lastToken());
+    this.#unpark();
+    this.#tell('message');
   }
 
-  #tell(event: 'message' | 'gone' | number, token?: number): void {
-    this.#parkListener?.(token ?? event);
+  #tell(event: 'message' | 'gone' | number): void {
     for (const listener of [...this.#listeners]) listener(event);
   }
 
   #end(): void {
     if (this.#gone) return;
     this.#gone = true;
+    this.#unpark();
     this.#tell('gone');
   }
 }

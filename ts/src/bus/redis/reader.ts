@@ -22,6 +22,8 @@ export class StreamReader {
   /** Connections for blocking reads that nobody waits on now. */
   readonly #idle: Lane[] = [];
   readonly #warn: (text: string) => void;
+  /** Unreadable entries are reported once. */
+  #warned = false;
   readonly #closing = new AbortController();
 
   constructor(settings: RedisSettings, target: RedisTarget, lane: Lane, warn: (text: string) => void) {
@@ -81,7 +83,8 @@ export class StreamReader {
       throw new TransportError('fatal', `unexpected answer to XRANGE ${key}`);
     }
     const page = new PackedPage(packed);
-    if (page.firstUnreadable !== undefined) {
+    if (page.firstUnreadable !== undefined && !this.#warned) {
+      this.#warned = true;
       this.#warn(`redis: shard ${shard}: entry ${page.firstUnreadable} is not readable and was skipped`);
     }
     return { page, more: entries(bytes) > limit };
