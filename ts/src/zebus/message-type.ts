@@ -68,7 +68,7 @@ export interface FieldsDefinition<F extends FieldDefs, R = unknown> extends Mess
 }
 
 /** Definition of a message of a given type, by fields or by a codec. */
-export interface MessageDefinition<T, R = unknown> extends MessageOptions<keyof T, R> {
+export interface MessageDefinition<T, R = unknown> extends MessageOptions<keyof NoInfer<T>, R> {
   readonly fields?: FieldDefs;
   readonly codec?: AnyCodec<T>;
 }

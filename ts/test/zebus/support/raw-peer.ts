@@ -125,7 +125,8 @@ export class RawPeer {
       });
     }
     const message = found as Received;
-    return { ...message, body: decode(message.type, message.content) };
+    const known = SCHEMA.get(message.type.split('.').pop() ?? '') !== null;
+    return { ...message, body: known ? decode(message.type, message.content) : undefined };
   }
 
   /** Sends these very frames. */
