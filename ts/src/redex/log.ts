@@ -28,6 +28,32 @@ const KINDS: Record<number, string> = {
   [LogStatus.locked]: 'locked',
 };
 
+/** The class of payloads: what `subarray` of the platform's bytes would make, without its cost. */
+const Bytes = bytesClass();
+
+function bytesClass(): new (buffer: ArrayBuffer, offset: number, length: number) => Buffer {
+  const sample = platform.bytes(new Uint8Array(0));
+  const species = (sample.constructor as { [Symbol.species]?: unknown })[Symbol.species];
+  const made = typeof species === 'function' && species !== sample.constructor ? species : Uint8Array;
+  if ((made as { prototype: unknown }).prototype === Object.getPrototypeOf(sample)) {
+    return made as new (
+      buffer: ArrayBuffer,
+      offset: number,
+      length: number,
+    ) => Buffer;
+  }
+  return class {
+    constructor(buffer: ArrayBuffer, offset: number, length: number) {
+      // biome-ignore lint/correctness/noConstructorReturn: stands in for a class that this platform does not show
+      return platform.bytes(new Uint8Array(buffer, offset, length)) as Buffer;
+    }
+  } as new (
+    buffer: ArrayBuffer,
+    offset: number,
+    length: number,
+  ) => Buffer;
+}
+
 const areas = new WeakMap<LogDoor, LogArea>();
 
 /** This thread's area of a backend. */
@@ -53,6 +79,10 @@ export class Log {
   holders = 0;
   /** True after {@link detach}. */
   detached = false;
+  /** Ends background flushes. */
+  stopFlushing: () => void = () => {};
+  /** Called with the number of events after each append. */
+  onAppended: ((count: number) => void) | null = null;
   readonly raw: RawLog;
   readonly #area: LogArea;
   readonly #append: (() => void) | null;
@@ -85,7 +115,7 @@ export class Log {
     } else {
       this.raw.appendBytes(payload, Date.now());
     }
-    return this.#appended('append');
+    return this.#appended('append', 1);
   }
 
   /** Appends all payloads or none; null for no payloads. */
@@ -113,7 +143,7 @@ export class Log {
       }
       this.raw.appendPacked(lengths, packed, Date.now());
     }
-    const first = this.#appended('append_batch');
+    const first = this.#appended('append_batch', payloads.length);
     return payloads.length === 0 ? null : first;
   }
 
@@ -142,14 +172,22 @@ export class Log {
     const { words, longs } = area;
     let total = 0;
     for (let i = 0, word = DATA / 4 + 2; i < count; i += 1, word += 4) total += words[word] ?? 0;
-    const slab = platform.bytes(area.bytes.slice(area.bytesAt, area.bytesAt + total)) as Buffer;
+    const slab = area.bytes.buffer.slice(
+      area.bytes.byteOffset + area.bytesAt,
+      area.bytes.byteOffset + area.bytesAt + total,
+    ) as ArrayBuffer;
     let at = 0;
     let seq = 0n;
     for (let i = 0, word = DATA / 4; i < count; i += 1, word += 4) {
       const end = at + (words[word + 2] ?? 0);
       const tag = words[word + 3] ?? 0;
       seq = longs[word >> 1] ?? 0n;
-      events.push({ seq, payload: slab.subarray(at, end), checksum: tag & 0x0fff_ffff, isInline: tag >= 0x8000_0000 });
+      events.push({
+        seq,
+        payload: new Bytes(slab, at, end - at),
+        checksum: tag & 0x0fff_ffff,
+        isInline: tag >= 0x8000_0000,
+      });
       at = end;
     }
     return seq;
@@ -292,11 +330,12 @@ export class Log {
     return area;
   }
 
-  #appended(context: string): bigint {
+  #appended(context: string, count: number): bigint {
     const area = this.#area;
     if (area.bytes.length === 0) area.renew();
     if (area.status !== LogStatus.done) throw this.failure(context);
     const seq = area.seq;
+    if (this.onAppended !== null) this.onAppended(count);
     if (this.#waiting.length !== 0) this.wake();
     return seq;
   }

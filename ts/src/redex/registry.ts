@@ -3,6 +3,7 @@ import type { LogDoor, RawLog } from '../backend/log.js';
 import { MeshringError, RedexError } from '../errors.js';
 import { platform } from '../platform/node.js';
 import type { FileBounds } from './config.js';
+import { flushInBackground } from './flush.js';
 import { Log } from './log.js';
 import type { LogStorage } from './storage.js';
 import { MemoryStorage } from './storage-memory.js';
@@ -59,6 +60,7 @@ export function openPersistent(storage: LogStorage, directory: string, name: str
     if (leaving) describe(() => leaving.closeNow());
     const { raw, from } = openRaw(storage, root, bounds);
     log = new Log(name, true, from, raw);
+    log.stopFlushing = flushInBackground(log, bounds);
     shared.set(key, log);
   }
   const held = log;
@@ -67,6 +69,7 @@ export function openPersistent(storage: LogStorage, directory: string, name: str
     release: async () => {
       if (held.holders > 0) return held.sync();
       if (shared.get(key) === held) shared.delete(key);
+      held.stopFlushing();
       closing.set(key, held);
       try {
         await held.close();

@@ -154,7 +154,10 @@ export function describeDiskFormat(home: Home): void {
       if (require.nextSeqAtLeast !== undefined) expect(file.nextSeq()).toBeGreaterThanOrEqual(require.nextSeqAtLeast);
       await redex.close();
       const image = readImage(home.storage, directory);
-      const live = Object.keys(image).filter((path) => /^orders(\/audit)?\/v\d{10}\/ts$/.test(path)).pop() ?? '';
+      const live =
+        Object.keys(image)
+          .filter((path) => /^orders(\/audit)?\/v\d{10}\/ts$/.test(path))
+          .pop() ?? '';
       const records = require.tsRecordsAfterOpen ?? (require.tsBytesAfterOpen ?? -8) / 8;
       if (records >= 0) expect((image[live] ?? '').length).toBe(records * 16);
       if (require.childFilesUnchanged) {
