@@ -16,7 +16,7 @@ export function installPackages() {
   const value = digest(['package.json', 'package-lock.json']);
   if (fresh('npm', value, ['node_modules/esbuild/package.json'])) return;
   say('installing npm packages …');
-  run('npm', ['ci', '--no-audit', '--no-fund']);
+  run('npm', ['ci', '--loglevel=error']);
   remember('npm', value);
 }
 
