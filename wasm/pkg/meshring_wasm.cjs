@@ -19,8 +19,30 @@ var __toCommonJS = (mod) => __copyProps(__defProp({}, "__esModule", { value: tru
 var meshring_wasm_exports = {};
 __export(meshring_wasm_exports, {
   Blake3: () => Blake3,
+  Bus: () => Bus,
+  Filter: () => Filter,
+  RawBatch: () => RawBatch,
+  RawLog: () => RawLog,
+  crc32c: () => crc32c,
   default: () => __wbg_init,
+  ed25519PublicKey: () => ed25519PublicKey,
+  ed25519Sign: () => ed25519Sign,
+  ed25519Verify: () => ed25519Verify,
   initSync: () => initSync,
+  isJson: () => isJson,
+  journalEntry: () => journalEntry,
+  logArea: () => logArea,
+  logChecksum: () => logChecksum,
+  logManifest: () => logManifest,
+  logReadManifest: () => logReadManifest,
+  logRecord: () => logRecord,
+  logVerify: () => logVerify,
+  natsPage: () => natsPage,
+  natsRecords: () => natsRecords,
+  openLogMemory: () => openLogMemory,
+  openLogStorage: () => openLogStorage,
+  redisPage: () => redisPage,
+  redisRecords: () => redisRecords,
   xxh3: () => xxh3
 });
 module.exports = __toCommonJS(meshring_wasm_exports);
@@ -77,6 +99,853 @@ class Blake3 {
   }
 }
 if (Symbol.dispose) Blake3.prototype[Symbol.dispose] = Blake3.prototype.free;
+class Bus {
+  __destroy_into_raw() {
+    const ptr = this.__wbg_ptr;
+    this.__wbg_ptr = 0;
+    BusFinalization.unregister(this);
+    return ptr;
+  }
+  free() {
+    const ptr = this.__destroy_into_raw();
+    wasm.__wbg_bus_free(ptr, 0);
+  }
+  /**
+   * Number of the newest event of each shard that was confirmed or given up, with all before it.
+   * @returns {Float64Array}
+   */
+  acknowledged() {
+    const ret = wasm.bus_acknowledged(this.__wbg_ptr);
+    var v1 = getArrayF64FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 8, 8);
+    return v1;
+  }
+  /**
+   * Refuses further events and takes what was staged.
+   */
+  close() {
+    wasm.bus_close(this.__wbg_ptr);
+  }
+  /**
+   * Counters in the order of `CounterNames` in `ts/src/backend/bus.ts`.
+   * @returns {BigUint64Array}
+   */
+  counters() {
+    const ret = wasm.bus_counters(this.__wbg_ptr);
+    var v1 = getArrayU64FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 8, 8);
+    return v1;
+  }
+  /**
+   * Takes everything that was staged and answers in the ring's header.
+   */
+  drain() {
+    wasm.bus_drain(this.__wbg_ptr);
+  }
+  /**
+   * First the time in ns after which the next batch is due (-1: none), then the shards whose batch is due now.
+   * @returns {Float64Array}
+   */
+  due() {
+    const ret = wasm.bus_due(this.__wbg_ptr);
+    var v1 = getArrayF64FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 8, 8);
+    return v1;
+  }
+  /**
+   * The transport is done with the batch of a shard: `stored` events are stored, the rest is given up.
+   * @param {number} shard
+   * @param {number} stored
+   */
+  finishBatch(shard, stored) {
+    wasm.bus_finishBatch(this.__wbg_ptr, shard, stored);
+  }
+  /**
+   * Gives up every queued event; returns how many.
+   * @returns {number}
+   */
+  giveUp() {
+    const ret = wasm.bus_giveUp(this.__wbg_ptr);
+    return ret;
+  }
+  /**
+   * The latest time stamp given: no later event has a smaller one.
+   * @returns {bigint}
+   */
+  lastStamp() {
+    const ret = wasm.bus_lastStamp(this.__wbg_ptr);
+    return BigInt.asUintN(64, ret);
+  }
+  /**
+   * A node of its own; other threads cannot attach.
+   * @param {Float64Array | number[]} settings
+   */
+  constructor(settings) {
+    const ptr0 = passArrayF64ToWasm0(settings, wasm.__wbindgen_malloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.bus_new(ptr0, len0);
+    if (ret[2]) {
+      throw takeFromExternrefTable0(ret[1]);
+    }
+    this.__wbg_ptr = ret[0];
+    BusFinalization.register(this, this.__wbg_ptr, this);
+    return this;
+  }
+  /**
+   * Stores inbound events of a shard: `ends` are the end offsets of the events in `data`.
+   * @param {number} shard
+   * @param {Uint8Array | number[]} data
+   * @param {Uint32Array | number[]} ends
+   */
+  place(shard, data, ends) {
+    const val3 = +shard;
+    let ptr0, len0, ptr1, len1;
+    try {
+      ptr0 = passArray8ToWasm0(data, wasm.__wbindgen_malloc);
+      len0 = WASM_VECTOR_LEN;
+      ptr1 = passArray32ToWasm0(ends, wasm.__wbindgen_malloc);
+      len1 = WASM_VECTOR_LEN;
+    } catch (e) {
+      if (ptr1) {
+        wasm.__wbindgen_free(ptr1, len1 * 4, 4);
+      }
+      if (ptr0) {
+        wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+      }
+      throw e;
+    }
+    wasm.bus_place(this.__wbg_ptr, val3, ptr0, len0, ptr1, len1);
+  }
+  /**
+   * Numbers of the oldest retained and of the newest event of each shard, alternating.
+   * @returns {Float64Array}
+   */
+  positions() {
+    const ret = wasm.bus_positions(this.__wbg_ptr);
+    var v1 = getArrayF64FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 8, 8);
+    return v1;
+  }
+  /**
+   * Stores an event which is too large for the ring; the answer is in the ring's header.
+   * @param {Uint8Array | number[]} raw
+   * @param {bigint | null} [hash]
+   */
+  push(raw, hash) {
+    const val2 = BigInt.asIntN(64, isLikeNone(hash) ? BigInt(0) : hash);
+    const ptr0 = passArray8ToWasm0(raw, wasm.__wbindgen_malloc);
+    const len0 = WASM_VECTOR_LEN;
+    wasm.bus_push(this.__wbg_ptr, ptr0, len0, !isLikeNone(hash), val2);
+  }
+  /**
+   * As `read`, only events that match.
+   * @param {number} shard
+   * @param {number} after
+   * @param {number} limit
+   * @param {number} max_bytes
+   * @param {number} max_scan
+   * @param {Filter} filter
+   * @returns {Uint8Array}
+   */
+  readFiltered(shard, after, limit, max_bytes, max_scan, filter) {
+    _assertClass(filter, Filter);
+    const ret = wasm.bus_readFiltered(this.__wbg_ptr, shard, after, limit, max_bytes, max_scan, filter.__wbg_ptr);
+    var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+    return v1;
+  }
+  /**
+   * A page of a shard's log; layout in `native/src/bus/page.rs`.
+   * @param {number} shard
+   * @param {number} after
+   * @param {number} limit
+   * @param {number} max_bytes
+   * @param {number} max_scan
+   * @returns {Uint8Array}
+   */
+  read(shard, after, limit, max_bytes, max_scan) {
+    const ret = wasm.bus_read(this.__wbg_ptr, shard, after, limit, max_bytes, max_scan);
+    var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+    return v1;
+  }
+  /**
+   * Length of the staging ring, header included.
+   * @returns {number}
+   */
+  ringLength() {
+    const ret = wasm.bus_ringLength(this.__wbg_ptr);
+    return ret >>> 0;
+  }
+  /**
+   * Address of the staging ring in the module's memory.
+   * @returns {number}
+   */
+  ringPointer() {
+    const ret = wasm.bus_ringPointer(this.__wbg_ptr);
+    return ret >>> 0;
+  }
+  /**
+   * Number of shards, and whether they are queues.
+   * @returns {Uint32Array}
+   */
+  shape() {
+    const ret = wasm.bus_shape(this.__wbg_ptr);
+    var v1 = getArrayU32FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 4, 4);
+    return v1;
+  }
+  /**
+   * Lets the numbering of a shard's batches start higher.
+   * @param {number} shard
+   * @param {bigint} sequence
+   */
+  startSequence(shard, sequence) {
+    wasm.bus_startSequence(this.__wbg_ptr, shard, sequence);
+  }
+  /**
+   * As `drain`.
+   */
+  sweep() {
+    wasm.bus_sweep(this.__wbg_ptr);
+  }
+  /**
+   * Whether a batch became worth looking at since the last call.
+   * @returns {boolean}
+   */
+  takeAttention() {
+    const ret = wasm.bus_takeAttention(this.__wbg_ptr);
+    return ret !== 0;
+  }
+  /**
+   * Cuts the next batch of a shard.
+   * @param {number} shard
+   * @returns {RawBatch | undefined}
+   */
+  takeBatch(shard) {
+    const ret = wasm.bus_takeBatch(this.__wbg_ptr, shard);
+    return ret === 0 ? void 0 : RawBatch.__wrap(ret);
+  }
+  /**
+   * Sets the clock: nanoseconds since the node was created.
+   * @param {number} now
+   */
+  tick(now) {
+    wasm.bus_tick(this.__wbg_ptr, now);
+  }
+}
+if (Symbol.dispose) Bus.prototype[Symbol.dispose] = Bus.prototype.free;
+class Filter {
+  __destroy_into_raw() {
+    const ptr = this.__wbg_ptr;
+    this.__wbg_ptr = 0;
+    FilterFinalization.unregister(this);
+    return ptr;
+  }
+  free() {
+    const ptr = this.__destroy_into_raw();
+    wasm.__wbg_filter_free(ptr, 0);
+  }
+  /**
+   * Tests a packed batch; one byte an event, 1 = matches.
+   * @param {Uint8Array | number[]} data
+   * @param {Uint32Array | number[]} ends
+   * @returns {Uint8Array}
+   */
+  matchMany(data, ends) {
+    let ptr0, len0, ptr1, len1;
+    try {
+      ptr0 = passArray8ToWasm0(data, wasm.__wbindgen_malloc);
+      len0 = WASM_VECTOR_LEN;
+      ptr1 = passArray32ToWasm0(ends, wasm.__wbindgen_malloc);
+      len1 = WASM_VECTOR_LEN;
+    } catch (e) {
+      if (ptr1) {
+        wasm.__wbindgen_free(ptr1, len1 * 4, 4);
+      }
+      if (ptr0) {
+        wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+      }
+      throw e;
+    }
+    const ret = wasm.filter_matchMany(this.__wbg_ptr, ptr0, len0, ptr1, len1);
+    if (ret[3]) {
+      throw takeFromExternrefTable0(ret[2]);
+    }
+    var v3 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+    return v3;
+  }
+  /**
+   * Whether the event matches.
+   * @param {Uint8Array | number[]} event
+   * @returns {boolean}
+   */
+  matches(event) {
+    const ptr0 = passArray8ToWasm0(event, wasm.__wbindgen_malloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.filter_matches(this.__wbg_ptr, ptr0, len0);
+    return ret !== 0;
+  }
+  /**
+   * Compiles a text; the message of the error is the reason alone.
+   * @param {string} text
+   */
+  constructor(text) {
+    const ptr0 = passStringToWasm0(text, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.filter_new(ptr0, len0);
+    if (ret[2]) {
+      throw takeFromExternrefTable0(ret[1]);
+    }
+    this.__wbg_ptr = ret[0];
+    FilterFinalization.register(this, this.__wbg_ptr, this);
+    return this;
+  }
+}
+if (Symbol.dispose) Filter.prototype[Symbol.dispose] = Filter.prototype.free;
+class RawBatch {
+  static __wrap(ptr) {
+    const obj = Object.create(RawBatch.prototype);
+    obj.__wbg_ptr = ptr;
+    RawBatchFinalization.register(obj, obj.__wbg_ptr, obj);
+    return obj;
+  }
+  __destroy_into_raw() {
+    const ptr = this.__wbg_ptr;
+    this.__wbg_ptr = 0;
+    RawBatchFinalization.unregister(this);
+    return ptr;
+  }
+  free() {
+    const ptr = this.__destroy_into_raw();
+    wasm.__wbg_rawbatch_free(ptr, 0);
+  }
+  /**
+   * The events back to back.
+   * @returns {Uint8Array}
+   */
+  get data() {
+    const ret = wasm.rawbatch_data(this.__wbg_ptr);
+    var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+    return v1;
+  }
+  /**
+   * End offset of each event.
+   * @returns {Uint32Array}
+   */
+  get ends() {
+    const ret = wasm.rawbatch_ends(this.__wbg_ptr);
+    var v1 = getArrayU32FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 4, 4);
+    return v1;
+  }
+  /**
+   * Number of events in all earlier batches of the shard.
+   * @returns {bigint}
+   */
+  get sequenceStart() {
+    const ret = wasm.rawbatch_sequenceStart(this.__wbg_ptr);
+    return BigInt.asUintN(64, ret);
+  }
+  /**
+   * Time stamp of each event.
+   * @returns {BigUint64Array}
+   */
+  get timestamps() {
+    const ret = wasm.rawbatch_timestamps(this.__wbg_ptr);
+    var v1 = getArrayU64FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 8, 8);
+    return v1;
+  }
+}
+if (Symbol.dispose) RawBatch.prototype[Symbol.dispose] = RawBatch.prototype.free;
+class RawLog {
+  static __wrap(ptr) {
+    const obj = Object.create(RawLog.prototype);
+    obj.__wbg_ptr = ptr;
+    RawLogFinalization.register(obj, obj.__wbg_ptr, obj);
+    return obj;
+  }
+  __destroy_into_raw() {
+    const ptr = this.__wbg_ptr;
+    this.__wbg_ptr = 0;
+    RawLogFinalization.unregister(this);
+    return ptr;
+  }
+  free() {
+    const ptr = this.__destroy_into_raw();
+    wasm.__wbg_rawlog_free(ptr, 0);
+  }
+  /**
+   * See there.
+   * @param {number} count
+   */
+  appendBatch(count) {
+    wasm.rawlog_appendBatch(this.__wbg_ptr, count);
+  }
+  /**
+   * See there.
+   * @param {Uint8Array | number[]} payload
+   * @param {number} now_ms
+   */
+  appendBytes(payload, now_ms) {
+    const val2 = +now_ms;
+    const ptr0 = passArray8ToWasm0(payload, wasm.__wbindgen_malloc);
+    const len0 = WASM_VECTOR_LEN;
+    wasm.rawlog_appendBytes(this.__wbg_ptr, ptr0, len0, val2);
+  }
+  /**
+   * See there.
+   * @param {Uint32Array | number[]} lengths
+   * @param {Uint8Array | number[]} payloads
+   * @param {number} now_ms
+   */
+  appendPacked(lengths, payloads, now_ms) {
+    const val3 = +now_ms;
+    let ptr0, len0, ptr1, len1;
+    try {
+      ptr0 = passArray32ToWasm0(lengths, wasm.__wbindgen_malloc);
+      len0 = WASM_VECTOR_LEN;
+      ptr1 = passArray8ToWasm0(payloads, wasm.__wbindgen_malloc);
+      len1 = WASM_VECTOR_LEN;
+    } catch (e) {
+      if (ptr1) {
+        wasm.__wbindgen_free(ptr1, len1 * 1, 1);
+      }
+      if (ptr0) {
+        wasm.__wbindgen_free(ptr0, len0 * 4, 4);
+      }
+      throw e;
+    }
+    wasm.rawlog_appendPacked(this.__wbg_ptr, ptr0, len0, ptr1, len1, val3);
+  }
+  /**
+   * See `RawLog` in ts/src/backend/log.ts.
+   * @param {number} length
+   */
+  append(length) {
+    wasm.rawlog_append(this.__wbg_ptr, length);
+  }
+  /**
+   * See there.
+   */
+  closeNow() {
+    wasm.rawlog_closeNow(this.__wbg_ptr);
+  }
+  /**
+   * See there.
+   * @returns {boolean}
+   */
+  compactStep() {
+    const ret = wasm.rawlog_compactStep(this.__wbg_ptr);
+    if (ret[2]) {
+      throw takeFromExternrefTable0(ret[1]);
+    }
+    return ret[0] !== 0;
+  }
+  /**
+   * See there.
+   * @returns {boolean}
+   */
+  compactionDue() {
+    const ret = wasm.rawlog_compactionDue(this.__wbg_ptr);
+    return ret !== 0;
+  }
+  /**
+   * See there.
+   * @returns {string}
+   */
+  failure() {
+    let deferred1_0;
+    let deferred1_1;
+    try {
+      const ret = wasm.rawlog_failure(this.__wbg_ptr);
+      deferred1_0 = ret[0];
+      deferred1_1 = ret[1];
+      return getStringFromWasm0(ret[0], ret[1]);
+    } finally {
+      wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+    }
+  }
+  /**
+   * See there.
+   * @returns {any[]}
+   */
+  files() {
+    const ret = wasm.rawlog_files(this.__wbg_ptr);
+    var v1 = getArrayJsValueFromWasm0(ret[0], ret[1]);
+    wasm.__wbindgen_free(ret[0], ret[1] * 4, 4);
+    return v1;
+  }
+  /**
+   * See there.
+   * @param {boolean} ok
+   * @param {number} now_ms
+   */
+  flushed(ok, now_ms) {
+    wasm.rawlog_flushed(this.__wbg_ptr, ok, now_ms);
+  }
+  /**
+   * See there. A driver in JavaScript cannot tell.
+   * @returns {boolean}
+   */
+  isLive() {
+    const ret = wasm.rawlog_isLive(this.__wbg_ptr);
+    return ret !== 0;
+  }
+  /**
+   * See there.
+   * @param {number} now_ms
+   */
+  observe(now_ms) {
+    wasm.rawlog_observe(this.__wbg_ptr, now_ms);
+  }
+  /**
+   * See there.
+   * @param {bigint} seq
+   * @returns {Uint8Array}
+   */
+  payload(seq) {
+    const ret = wasm.rawlog_payload(this.__wbg_ptr, seq);
+    var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+    return v1;
+  }
+  /**
+   * See there.
+   * @param {bigint} from
+   * @param {bigint} to
+   * @param {number} max
+   * @returns {number}
+   */
+  read(from, to, max) {
+    const ret = wasm.rawlog_read(this.__wbg_ptr, from, to, max);
+    return ret >>> 0;
+  }
+  /**
+   * See there.
+   */
+  shut() {
+    wasm.rawlog_shut(this.__wbg_ptr);
+  }
+  /**
+   * See there.
+   * @returns {string}
+   */
+  stats() {
+    let deferred1_0;
+    let deferred1_1;
+    try {
+      const ret = wasm.rawlog_stats(this.__wbg_ptr);
+      deferred1_0 = ret[0];
+      deferred1_1 = ret[1];
+      return getStringFromWasm0(ret[0], ret[1]);
+    } finally {
+      wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+    }
+  }
+}
+if (Symbol.dispose) RawLog.prototype[Symbol.dispose] = RawLog.prototype.free;
+function crc32c(bytes) {
+  const ptr0 = passArray8ToWasm0(bytes, wasm.__wbindgen_malloc);
+  const len0 = WASM_VECTOR_LEN;
+  const ret = wasm.crc32c(ptr0, len0);
+  return ret >>> 0;
+}
+function ed25519PublicKey(seed) {
+  const ptr0 = passArray8ToWasm0(seed, wasm.__wbindgen_malloc);
+  const len0 = WASM_VECTOR_LEN;
+  const ret = wasm.ed25519PublicKey(ptr0, len0);
+  if (ret[3]) {
+    throw takeFromExternrefTable0(ret[2]);
+  }
+  var v2 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+  wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+  return v2;
+}
+function ed25519Sign(seed, message) {
+  let ptr0, len0, ptr1, len1;
+  try {
+    ptr0 = passArray8ToWasm0(seed, wasm.__wbindgen_malloc);
+    len0 = WASM_VECTOR_LEN;
+    ptr1 = passArray8ToWasm0(message, wasm.__wbindgen_malloc);
+    len1 = WASM_VECTOR_LEN;
+  } catch (e) {
+    if (ptr1) {
+      wasm.__wbindgen_free(ptr1, len1 * 1, 1);
+    }
+    if (ptr0) {
+      wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+    }
+    throw e;
+  }
+  const ret = wasm.ed25519Sign(ptr0, len0, ptr1, len1);
+  if (ret[3]) {
+    throw takeFromExternrefTable0(ret[2]);
+  }
+  var v3 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+  wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+  return v3;
+}
+function ed25519Verify(public_key, message, signature) {
+  let ptr0, len0, ptr1, len1, ptr2, len2;
+  try {
+    ptr0 = passArray8ToWasm0(public_key, wasm.__wbindgen_malloc);
+    len0 = WASM_VECTOR_LEN;
+    ptr1 = passArray8ToWasm0(message, wasm.__wbindgen_malloc);
+    len1 = WASM_VECTOR_LEN;
+    ptr2 = passArray8ToWasm0(signature, wasm.__wbindgen_malloc);
+    len2 = WASM_VECTOR_LEN;
+  } catch (e) {
+    if (ptr2) {
+      wasm.__wbindgen_free(ptr2, len2 * 1, 1);
+    }
+    if (ptr1) {
+      wasm.__wbindgen_free(ptr1, len1 * 1, 1);
+    }
+    if (ptr0) {
+      wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+    }
+    throw e;
+  }
+  const ret = wasm.ed25519Verify(ptr0, len0, ptr1, len1, ptr2, len2);
+  return ret !== 0;
+}
+function isJson(bytes) {
+  const ptr0 = passArray8ToWasm0(bytes, wasm.__wbindgen_malloc);
+  const len0 = WASM_VECTOR_LEN;
+  const ret = wasm.isJson(ptr0, len0);
+  return ret !== 0;
+}
+function journalEntry(data, ends, timestamps, shard, sequence_start) {
+  const val4 = +shard;
+  const val5 = BigInt.asIntN(64, sequence_start);
+  let ptr0, len0, ptr1, len1, ptr2, len2;
+  try {
+    ptr0 = passArray8ToWasm0(data, wasm.__wbindgen_malloc);
+    len0 = WASM_VECTOR_LEN;
+    ptr1 = passArray32ToWasm0(ends, wasm.__wbindgen_malloc);
+    len1 = WASM_VECTOR_LEN;
+    ptr2 = passArray64ToWasm0(timestamps, wasm.__wbindgen_malloc);
+    len2 = WASM_VECTOR_LEN;
+  } catch (e) {
+    if (ptr2) {
+      wasm.__wbindgen_free(ptr2, len2 * 8, 8);
+    }
+    if (ptr1) {
+      wasm.__wbindgen_free(ptr1, len1 * 4, 4);
+    }
+    if (ptr0) {
+      wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+    }
+    throw e;
+  }
+  const ret = wasm.journalEntry(ptr0, len0, ptr1, len1, ptr2, len2, val4, val5);
+  if (ret[3]) {
+    throw takeFromExternrefTable0(ret[2]);
+  }
+  var v6 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+  wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+  return v6;
+}
+function logArea() {
+  const ret = wasm.logArea();
+  return ret;
+}
+function logChecksum(payload) {
+  const ptr0 = passArray8ToWasm0(payload, wasm.__wbindgen_malloc);
+  const len0 = WASM_VECTOR_LEN;
+  const ret = wasm.logChecksum(ptr0, len0);
+  return ret >>> 0;
+}
+function logManifest(generation) {
+  const ret = wasm.logManifest(generation);
+  var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+  wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+  return v1;
+}
+function logReadManifest(bytes) {
+  const ptr0 = passArray8ToWasm0(bytes, wasm.__wbindgen_malloc);
+  const len0 = WASM_VECTOR_LEN;
+  const ret = wasm.logReadManifest(ptr0, len0);
+  return ret >>> 0;
+}
+function logRecord(seq, offset, payload, inline) {
+  const val2 = BigInt.asIntN(64, seq);
+  const val3 = +offset;
+  const val4 = +inline;
+  const ptr0 = passArray8ToWasm0(payload, wasm.__wbindgen_malloc);
+  const len0 = WASM_VECTOR_LEN;
+  const ret = wasm.logRecord(val2, val3, ptr0, len0, val4);
+  var v5 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+  wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+  return v5;
+}
+function logVerify(idx, dat, ts_length) {
+  let deferred4_0;
+  let deferred4_1;
+  try {
+    const val3 = +ts_length;
+    let ptr0, len0, ptr1, len1;
+    try {
+      ptr0 = passArray8ToWasm0(idx, wasm.__wbindgen_malloc);
+      len0 = WASM_VECTOR_LEN;
+      ptr1 = passArray8ToWasm0(dat, wasm.__wbindgen_malloc);
+      len1 = WASM_VECTOR_LEN;
+    } catch (e) {
+      if (ptr1) {
+        wasm.__wbindgen_free(ptr1, len1 * 1, 1);
+      }
+      if (ptr0) {
+        wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+      }
+      throw e;
+    }
+    const ret = wasm.logVerify(ptr0, len0, ptr1, len1, val3);
+    deferred4_0 = ret[0];
+    deferred4_1 = ret[1];
+    return getStringFromWasm0(ret[0], ret[1]);
+  } finally {
+    wasm.__wbindgen_free(deferred4_0, deferred4_1, 1);
+  }
+}
+function natsPage(frames, limit) {
+  const val2 = +limit;
+  const ptr0 = passArray8ToWasm0(frames, wasm.__wbindgen_malloc);
+  const len0 = WASM_VECTOR_LEN;
+  const ret = wasm.natsPage(ptr0, len0, val2);
+  let v3;
+  if (ret[0] !== 0) {
+    v3 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+  }
+  return v3;
+}
+function natsRecords(data, ends, timestamps, shard, from, to, subject, reply_prefix, id_prefix) {
+  const val7 = +shard;
+  const val8 = +from;
+  const val9 = +to;
+  let ptr0, len0, ptr1, len1, ptr2, len2, ptr3, len3, ptr4, len4, ptr5, len5;
+  try {
+    ptr0 = passArray8ToWasm0(data, wasm.__wbindgen_malloc);
+    len0 = WASM_VECTOR_LEN;
+    ptr1 = passArray32ToWasm0(ends, wasm.__wbindgen_malloc);
+    len1 = WASM_VECTOR_LEN;
+    ptr2 = passArray64ToWasm0(timestamps, wasm.__wbindgen_malloc);
+    len2 = WASM_VECTOR_LEN;
+    ptr3 = passStringToWasm0(subject, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    len3 = WASM_VECTOR_LEN;
+    ptr4 = passStringToWasm0(reply_prefix, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    len4 = WASM_VECTOR_LEN;
+    ptr5 = passStringToWasm0(id_prefix, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    len5 = WASM_VECTOR_LEN;
+  } catch (e) {
+    if (ptr5) {
+      wasm.__wbindgen_free(ptr5, len5 * 1, 1);
+    }
+    if (ptr4) {
+      wasm.__wbindgen_free(ptr4, len4 * 1, 1);
+    }
+    if (ptr3) {
+      wasm.__wbindgen_free(ptr3, len3 * 1, 1);
+    }
+    if (ptr2) {
+      wasm.__wbindgen_free(ptr2, len2 * 8, 8);
+    }
+    if (ptr1) {
+      wasm.__wbindgen_free(ptr1, len1 * 4, 4);
+    }
+    if (ptr0) {
+      wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+    }
+    throw e;
+  }
+  const ret = wasm.natsRecords(ptr0, len0, ptr1, len1, ptr2, len2, val7, val8, val9, ptr3, len3, ptr4, len4, ptr5, len5);
+  if (ret[3]) {
+    throw takeFromExternrefTable0(ret[2]);
+  }
+  var v10 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+  wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+  return v10;
+}
+function openLogMemory(max_events, max_bytes, max_age_ms) {
+  const ret = wasm.openLogMemory(max_events, max_bytes, max_age_ms);
+  return RawLog.__wrap(ret);
+}
+function openLogStorage(storage, root, max_events, max_bytes, max_age_ms, now_ms) {
+  const val2 = BigInt.asIntN(64, max_events);
+  const val3 = BigInt.asIntN(64, max_bytes);
+  const val4 = BigInt.asIntN(64, max_age_ms);
+  const val5 = +now_ms;
+  const ptr0 = passStringToWasm0(root, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+  const len0 = WASM_VECTOR_LEN;
+  const ret = wasm.openLogStorage(storage, ptr0, len0, val2, val3, val4, val5);
+  if (ret[2]) {
+    throw takeFromExternrefTable0(ret[1]);
+  }
+  return RawLog.__wrap(ret[0]);
+}
+function redisPage(answer, limit) {
+  const val2 = +limit;
+  const ptr0 = passArray8ToWasm0(answer, wasm.__wbindgen_malloc);
+  const len0 = WASM_VECTOR_LEN;
+  const ret = wasm.redisPage(ptr0, len0, val2);
+  let v3;
+  if (ret[0] !== 0) {
+    v3 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+  }
+  return v3;
+}
+function redisRecords(data, ends, timestamps, shard, from, to, prefix, between, id_prefix) {
+  const val7 = +shard;
+  const val8 = +from;
+  const val9 = +to;
+  let ptr0, len0, ptr1, len1, ptr2, len2, ptr3, len3, ptr4, len4, ptr5, len5;
+  try {
+    ptr0 = passArray8ToWasm0(data, wasm.__wbindgen_malloc);
+    len0 = WASM_VECTOR_LEN;
+    ptr1 = passArray32ToWasm0(ends, wasm.__wbindgen_malloc);
+    len1 = WASM_VECTOR_LEN;
+    ptr2 = passArray64ToWasm0(timestamps, wasm.__wbindgen_malloc);
+    len2 = WASM_VECTOR_LEN;
+    ptr3 = passArray8ToWasm0(prefix, wasm.__wbindgen_malloc);
+    len3 = WASM_VECTOR_LEN;
+    ptr4 = passArray8ToWasm0(between, wasm.__wbindgen_malloc);
+    len4 = WASM_VECTOR_LEN;
+    ptr5 = passStringToWasm0(id_prefix, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    len5 = WASM_VECTOR_LEN;
+  } catch (e) {
+    if (ptr5) {
+      wasm.__wbindgen_free(ptr5, len5 * 1, 1);
+    }
+    if (ptr4) {
+      wasm.__wbindgen_free(ptr4, len4 * 1, 1);
+    }
+    if (ptr3) {
+      wasm.__wbindgen_free(ptr3, len3 * 1, 1);
+    }
+    if (ptr2) {
+      wasm.__wbindgen_free(ptr2, len2 * 8, 8);
+    }
+    if (ptr1) {
+      wasm.__wbindgen_free(ptr1, len1 * 4, 4);
+    }
+    if (ptr0) {
+      wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+    }
+    throw e;
+  }
+  const ret = wasm.redisRecords(ptr0, len0, ptr1, len1, ptr2, len2, val7, val8, val9, ptr3, len3, ptr4, len4, ptr5, len5);
+  if (ret[3]) {
+    throw takeFromExternrefTable0(ret[2]);
+  }
+  var v10 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+  wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+  return v10;
+}
 function xxh3(bytes) {
   const ptr0 = passArray8ToWasm0(bytes, wasm.__wbindgen_malloc);
   const len0 = WASM_VECTOR_LEN;
@@ -90,8 +959,130 @@ function __wbg_get_imports() {
       const ret = Error(getStringFromWasm0(arg0, arg1));
       return ret;
     },
+    __wbg___wbindgen_debug_string_f249a2a76caa9a55: function(arg0, arg1) {
+      const ret = debugString(arg1);
+      const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+      const len1 = WASM_VECTOR_LEN;
+      getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+      getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+    },
+    __wbg___wbindgen_string_get_7ce8eee7fd327545: function(arg0, arg1) {
+      const obj = arg1;
+      const ret = typeof obj === "string" ? obj : void 0;
+      var ptr1 = isLikeNone(ret) ? 0 : passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+      var len1 = WASM_VECTOR_LEN;
+      getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+      getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+    },
     __wbg___wbindgen_throw_4c88d8bf264fd984: function(arg0, arg1) {
       throw new Error(getStringFromWasm0(arg0, arg1));
+    },
+    __wbg_close_d0839846063498f0: function() {
+      return handleError(function(arg0) {
+        arg0.close();
+      }, arguments);
+    },
+    __wbg_instanceof_Error_74e3cca0c4a69161: function(arg0) {
+      let result;
+      try {
+        result = arg0 instanceof Error;
+      } catch (_) {
+        result = false;
+      }
+      const ret = result;
+      return ret;
+    },
+    __wbg_isDirectory_5e898f072417ee90: function(arg0) {
+      const ret = arg0.isDirectory;
+      return ret;
+    },
+    __wbg_length_773cde56508b1196: function() {
+      return handleError(function(arg0) {
+        const ret = arg0.length();
+        return ret;
+      }, arguments);
+    },
+    __wbg_list_e7658600dff3c82d: function() {
+      return handleError(function(arg0, arg1, arg2, arg3) {
+        const ret = arg1.list(getStringFromWasm0(arg2, arg3));
+        var ptr1 = isLikeNone(ret) ? 0 : passArrayJsValueToWasm0(ret, wasm.__wbindgen_malloc);
+        var len1 = WASM_VECTOR_LEN;
+        getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+        getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+      }, arguments);
+    },
+    __wbg_lock_1baf33ff121c02b4: function() {
+      return handleError(function(arg0, arg1, arg2) {
+        const ret = arg0.lock(getStringFromWasm0(arg1, arg2));
+        return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
+      }, arguments);
+    },
+    __wbg_makeDirectory_062be7e1cd5440f4: function() {
+      return handleError(function(arg0, arg1, arg2) {
+        arg0.makeDirectory(getStringFromWasm0(arg1, arg2));
+      }, arguments);
+    },
+    __wbg_message_43d8c8f1d543a349: function(arg0) {
+      const ret = arg0.message;
+      return ret;
+    },
+    __wbg_name_fac961c7ee48c936: function(arg0, arg1) {
+      const ret = arg1.name;
+      const ptr1 = passStringToWasm0(ret, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+      const len1 = WASM_VECTOR_LEN;
+      getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 1, len1, true);
+      getDataViewMemory0().setInt32((arg0 >>> 0) + 4 * 0, ptr1, true);
+    },
+    __wbg_open_fd3dba5c1c2a7e2c: function() {
+      return handleError(function(arg0, arg1, arg2, arg3) {
+        const ret = arg0.open(getStringFromWasm0(arg1, arg2), arg3 !== 0);
+        return isLikeNone(ret) ? 0 : addToExternrefTable0(ret);
+      }, arguments);
+    },
+    __wbg_read_575f281b6364969a: function() {
+      return handleError(function(arg0, arg1, arg2, arg3) {
+        const ret = arg0.read(arg1, getArrayU8FromWasm0(arg2, arg3));
+        return ret;
+      }, arguments);
+    },
+    __wbg_release_25c1710a666d7676: function() {
+      return handleError(function(arg0) {
+        arg0.release();
+      }, arguments);
+    },
+    __wbg_remove_156d8e23cfd84629: function() {
+      return handleError(function(arg0, arg1, arg2) {
+        arg0.remove(getStringFromWasm0(arg1, arg2));
+      }, arguments);
+    },
+    __wbg_rename_75a3b2fcaf42b170: function() {
+      return handleError(function(arg0, arg1, arg2, arg3, arg4) {
+        arg0.rename(getStringFromWasm0(arg1, arg2), getStringFromWasm0(arg3, arg4));
+      }, arguments);
+    },
+    __wbg_syncDirectory_3d3b84a456a67b2d: function() {
+      return handleError(function(arg0, arg1, arg2) {
+        arg0.syncDirectory(getStringFromWasm0(arg1, arg2));
+      }, arguments);
+    },
+    __wbg_sync_0b50292c7e8d7825: function() {
+      return handleError(function(arg0) {
+        arg0.sync();
+      }, arguments);
+    },
+    __wbg_truncate_2ab43d1d31ebeb6a: function() {
+      return handleError(function(arg0, arg1) {
+        arg0.truncate(arg1);
+      }, arguments);
+    },
+    __wbg_write_7851f63f35a66dbe: function() {
+      return handleError(function(arg0, arg1, arg2, arg3) {
+        arg0.write(arg1, getArrayU8FromWasm0(arg2, arg3));
+      }, arguments);
+    },
+    __wbindgen_generic_0000000000000001: function(arg0, arg1) {
+      const ret = getArrayU8FromWasm0(arg0, arg1);
+      return ret;
     },
     __wbindgen_init_externref_table: function() {
       const table = wasm.__wbindgen_externrefs;
@@ -110,13 +1101,127 @@ function __wbg_get_imports() {
 const Blake3Finalization = typeof FinalizationRegistry === "undefined" ? { register: () => {
 }, unregister: () => {
 } } : new FinalizationRegistry((ptr) => wasm.__wbg_blake3_free(ptr, 1));
+const BusFinalization = typeof FinalizationRegistry === "undefined" ? { register: () => {
+}, unregister: () => {
+} } : new FinalizationRegistry((ptr) => wasm.__wbg_bus_free(ptr, 1));
+const FilterFinalization = typeof FinalizationRegistry === "undefined" ? { register: () => {
+}, unregister: () => {
+} } : new FinalizationRegistry((ptr) => wasm.__wbg_filter_free(ptr, 1));
+const RawBatchFinalization = typeof FinalizationRegistry === "undefined" ? { register: () => {
+}, unregister: () => {
+} } : new FinalizationRegistry((ptr) => wasm.__wbg_rawbatch_free(ptr, 1));
+const RawLogFinalization = typeof FinalizationRegistry === "undefined" ? { register: () => {
+}, unregister: () => {
+} } : new FinalizationRegistry((ptr) => wasm.__wbg_rawlog_free(ptr, 1));
+function addToExternrefTable0(obj) {
+  const idx = wasm.__externref_table_alloc();
+  wasm.__wbindgen_externrefs.set(idx, obj);
+  return idx;
+}
+function _assertClass(instance, klass) {
+  if (!(instance instanceof klass)) {
+    throw new Error(`expected instance of ${klass.name}`);
+  }
+}
+function debugString(val) {
+  switch (typeof val) {
+    // primitive types
+    case "number":
+    case "boolean":
+    case "undefined":
+      return `${val}`;
+    case "string":
+      return JSON.stringify(val);
+    case "bigint":
+      return `${val}n`;
+    case "symbol":
+      return val.description !== void 0 ? `Symbol(${val.description})` : "Symbol";
+    case "function":
+      return typeof val.name === "string" && val.name !== "" ? `Function(${val.name})` : "Function";
+    case "object": {
+      if (val === null) {
+        return "null";
+      }
+      if (Array.isArray(val)) {
+        return "[" + Array.from(val, debugString).join(", ") + "]";
+      }
+      if (val instanceof Error) {
+        return `${val.name}: ${val.message}
+${val.stack}`;
+      }
+      const toStringOutput = toString.call(val);
+      const className = /\[object ([^\]]+)\]/.exec(toStringOutput)?.[1];
+      if (className === void 0) {
+        return toStringOutput;
+      }
+      if (className === "Object") {
+        try {
+          return "Object(" + JSON.stringify(val) + ")";
+        } catch (_) {
+          return "Object";
+        }
+      }
+      return className;
+    }
+  }
+}
+function getArrayF64FromWasm0(ptr, len) {
+  ptr = ptr >>> 0;
+  return getFloat64ArrayMemory0().subarray(ptr / 8, ptr / 8 + len);
+}
+function getArrayJsValueFromWasm0(ptr, len) {
+  ptr = ptr >>> 0;
+  const mem = getDataViewMemory0();
+  const result = [];
+  for (let i = ptr; i < ptr + 4 * len; i += 4) {
+    result.push(wasm.__wbindgen_externrefs.get(mem.getUint32(i, true)));
+  }
+  wasm.__externref_drop_slice(ptr, len);
+  return result;
+}
+function getArrayU32FromWasm0(ptr, len) {
+  ptr = ptr >>> 0;
+  return getUint32ArrayMemory0().subarray(ptr / 4, ptr / 4 + len);
+}
+function getArrayU64FromWasm0(ptr, len) {
+  ptr = ptr >>> 0;
+  return getBigUint64ArrayMemory0().subarray(ptr / 8, ptr / 8 + len);
+}
 function getArrayU8FromWasm0(ptr, len) {
   ptr = ptr >>> 0;
   return getUint8ArrayMemory0().subarray(ptr / 1, ptr / 1 + len);
 }
+let cachedBigUint64ArrayMemory0 = null;
+function getBigUint64ArrayMemory0() {
+  if (cachedBigUint64ArrayMemory0 === null || cachedBigUint64ArrayMemory0.byteLength === 0) {
+    cachedBigUint64ArrayMemory0 = new BigUint64Array(wasm.memory.buffer);
+  }
+  return cachedBigUint64ArrayMemory0;
+}
+let cachedDataViewMemory0 = null;
+function getDataViewMemory0() {
+  if (cachedDataViewMemory0 === null || cachedDataViewMemory0.buffer.detached === true || cachedDataViewMemory0.buffer.detached === void 0 && cachedDataViewMemory0.buffer !== wasm.memory.buffer) {
+    cachedDataViewMemory0 = new DataView(wasm.memory.buffer);
+  }
+  return cachedDataViewMemory0;
+}
+let cachedFloat64ArrayMemory0 = null;
+function getFloat64ArrayMemory0() {
+  if (cachedFloat64ArrayMemory0 === null || cachedFloat64ArrayMemory0.byteLength === 0) {
+    cachedFloat64ArrayMemory0 = new Float64Array(wasm.memory.buffer);
+  }
+  return cachedFloat64ArrayMemory0;
+}
 function getStringFromWasm0(ptr, len) {
   ptr = ptr >>> 0;
   return decodeText(getUint8ArrayMemory0().subarray(ptr, ptr + len));
+}
+let cachedUint32ArrayMemory0 = null;
+function getUint32ArrayMemory0() {
+  if (cachedUint32ArrayMemory0 === null || cachedUint32ArrayMemory0.byteLength === 0) {
+    cachedUint32ArrayMemory0 = new Uint32Array(wasm.memory.buffer);
+  }
+  return cachedUint32ArrayMemory0;
 }
 let cachedUint8ArrayMemory0 = null;
 function getUint8ArrayMemory0() {
@@ -125,13 +1230,78 @@ function getUint8ArrayMemory0() {
   }
   return cachedUint8ArrayMemory0;
 }
+function handleError(f, args) {
+  try {
+    return f.apply(this, args);
+  } catch (e) {
+    const idx = addToExternrefTable0(e);
+    wasm.__wbindgen_exn_store(idx);
+  }
+}
 function isLikeNone(x) {
   return x === void 0 || x === null;
+}
+function passArray32ToWasm0(arg, malloc) {
+  const ptr = malloc(arg.length * 4, 4) >>> 0;
+  getUint32ArrayMemory0().set(arg, ptr / 4);
+  WASM_VECTOR_LEN = arg.length;
+  return ptr;
+}
+function passArray64ToWasm0(arg, malloc) {
+  const ptr = malloc(arg.length * 8, 8) >>> 0;
+  getBigUint64ArrayMemory0().set(arg, ptr / 8);
+  WASM_VECTOR_LEN = arg.length;
+  return ptr;
 }
 function passArray8ToWasm0(arg, malloc) {
   const ptr = malloc(arg.length * 1, 1) >>> 0;
   getUint8ArrayMemory0().set(arg, ptr / 1);
   WASM_VECTOR_LEN = arg.length;
+  return ptr;
+}
+function passArrayF64ToWasm0(arg, malloc) {
+  const ptr = malloc(arg.length * 8, 8) >>> 0;
+  getFloat64ArrayMemory0().set(arg, ptr / 8);
+  WASM_VECTOR_LEN = arg.length;
+  return ptr;
+}
+function passArrayJsValueToWasm0(array, malloc) {
+  const ptr = malloc(array.length * 4, 4) >>> 0;
+  for (let i = 0; i < array.length; i++) {
+    const add = addToExternrefTable0(array[i]);
+    getDataViewMemory0().setUint32(ptr + 4 * i, add, true);
+  }
+  WASM_VECTOR_LEN = array.length;
+  return ptr;
+}
+function passStringToWasm0(arg, malloc, realloc) {
+  if (realloc === void 0) {
+    const buf = cachedTextEncoder.encode(arg);
+    const ptr2 = malloc(buf.length, 1) >>> 0;
+    getUint8ArrayMemory0().subarray(ptr2, ptr2 + buf.length).set(buf);
+    WASM_VECTOR_LEN = buf.length;
+    return ptr2;
+  }
+  let len = arg.length;
+  let ptr = malloc(len, 1) >>> 0;
+  const mem = getUint8ArrayMemory0();
+  let offset = 0;
+  for (; offset < len; offset++) {
+    const code = arg.charCodeAt(offset);
+    if (code > 127) break;
+    mem[ptr + offset] = code;
+  }
+  if (offset !== len) {
+    if (offset !== 0) {
+      arg = arg.slice(offset);
+    }
+    ptr = realloc(ptr, len, len = offset + arg.length * 3, 1) >>> 0;
+    const view = getUint8ArrayMemory0().subarray(ptr + offset, ptr + len);
+    const ret = cachedTextEncoder.encodeInto(arg, view);
+    offset += ret.written;
+    ptr = realloc(ptr, len, offset, 1) >>> 0;
+  }
+  WASM_VECTOR_LEN = offset;
   return ptr;
 }
 function takeFromExternrefTable0(idx) {
@@ -152,12 +1322,27 @@ function decodeText(bytes) {
   }
   return cachedTextDecoder.decode(bytes);
 }
+const cachedTextEncoder = new TextEncoder();
+if (!("encodeInto" in cachedTextEncoder)) {
+  cachedTextEncoder.encodeInto = function(arg, view) {
+    const buf = cachedTextEncoder.encode(arg);
+    view.set(buf);
+    return {
+      read: arg.length,
+      written: buf.length
+    };
+  };
+}
 let WASM_VECTOR_LEN = 0;
 let wasmModule, wasmInstance, wasm;
 function __wbg_finalize_init(instance, module2) {
   wasmInstance = instance;
   wasm = instance.exports;
   wasmModule = module2;
+  cachedBigUint64ArrayMemory0 = null;
+  cachedDataViewMemory0 = null;
+  cachedFloat64ArrayMemory0 = null;
+  cachedUint32ArrayMemory0 = null;
   cachedUint8ArrayMemory0 = null;
   wasm.__wbindgen_start();
   return wasm;

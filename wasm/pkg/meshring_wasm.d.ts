@@ -22,6 +22,310 @@ export class Blake3 {
 }
 
 /**
+ * A node and its one producer.
+ */
+export class Bus {
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * Number of the newest event of each shard that was confirmed or given up, with all before it.
+     */
+    acknowledged(): Float64Array;
+    /**
+     * Refuses further events and takes what was staged.
+     */
+    close(): void;
+    /**
+     * Counters in the order of `CounterNames` in `ts/src/backend/bus.ts`.
+     */
+    counters(): BigUint64Array;
+    /**
+     * Takes everything that was staged and answers in the ring's header.
+     */
+    drain(): void;
+    /**
+     * First the time in ns after which the next batch is due (-1: none), then the shards whose batch is due now.
+     */
+    due(): Float64Array;
+    /**
+     * The transport is done with the batch of a shard: `stored` events are stored, the rest is given up.
+     */
+    finishBatch(shard: number, stored: number): void;
+    /**
+     * Gives up every queued event; returns how many.
+     */
+    giveUp(): number;
+    /**
+     * The latest time stamp given: no later event has a smaller one.
+     */
+    lastStamp(): bigint;
+    /**
+     * A node of its own; other threads cannot attach.
+     */
+    constructor(settings: Float64Array | number[]);
+    /**
+     * Stores inbound events of a shard: `ends` are the end offsets of the events in `data`.
+     */
+    place(shard: number, data: Uint8Array | number[], ends: Uint32Array | number[]): void;
+    /**
+     * Numbers of the oldest retained and of the newest event of each shard, alternating.
+     */
+    positions(): Float64Array;
+    /**
+     * Stores an event which is too large for the ring; the answer is in the ring's header.
+     */
+    push(raw: Uint8Array | number[], hash?: bigint | null): void;
+    /**
+     * As `read`, only events that match.
+     */
+    readFiltered(shard: number, after: number, limit: number, max_bytes: number, max_scan: number, filter: Filter): Uint8Array;
+    /**
+     * A page of a shard's log; layout in `native/src/bus/page.rs`.
+     */
+    read(shard: number, after: number, limit: number, max_bytes: number, max_scan: number): Uint8Array;
+    /**
+     * Length of the staging ring, header included.
+     */
+    ringLength(): number;
+    /**
+     * Address of the staging ring in the module's memory.
+     */
+    ringPointer(): number;
+    /**
+     * Number of shards, and whether they are queues.
+     */
+    shape(): Uint32Array;
+    /**
+     * Lets the numbering of a shard's batches start higher.
+     */
+    startSequence(shard: number, sequence: bigint): void;
+    /**
+     * As `drain`.
+     */
+    sweep(): void;
+    /**
+     * Whether a batch became worth looking at since the last call.
+     */
+    takeAttention(): boolean;
+    /**
+     * Cuts the next batch of a shard.
+     */
+    takeBatch(shard: number): RawBatch | undefined;
+    /**
+     * Sets the clock: nanoseconds since the node was created.
+     */
+    tick(now: number): void;
+}
+
+/**
+ * A compiled filter.
+ */
+export class Filter {
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * Tests a packed batch; one byte an event, 1 = matches.
+     */
+    matchMany(data: Uint8Array | number[], ends: Uint32Array | number[]): Uint8Array;
+    /**
+     * Whether the event matches.
+     */
+    matches(event: Uint8Array | number[]): boolean;
+    /**
+     * Compiles a text; the message of the error is the reason alone.
+     */
+    constructor(text: string);
+}
+
+/**
+ * A batch for the transport. The getters move the parts out: each is read once.
+ */
+export class RawBatch {
+    private constructor();
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * The events back to back.
+     */
+    readonly data: Uint8Array;
+    /**
+     * End offset of each event.
+     */
+    readonly ends: Uint32Array;
+    /**
+     * Number of events in all earlier batches of the shard.
+     */
+    readonly sequenceStart: bigint;
+    /**
+     * Time stamp of each event.
+     */
+    readonly timestamps: BigUint64Array;
+}
+
+/**
+ * Handle on a log.
+ */
+export class RawLog {
+    private constructor();
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * See there.
+     */
+    appendBatch(count: number): void;
+    /**
+     * See there.
+     */
+    appendBytes(payload: Uint8Array | number[], now_ms: number): void;
+    /**
+     * See there.
+     */
+    appendPacked(lengths: Uint32Array | number[], payloads: Uint8Array | number[], now_ms: number): void;
+    /**
+     * See `RawLog` in ts/src/backend/log.ts.
+     */
+    append(length: number): void;
+    /**
+     * See there.
+     */
+    closeNow(): void;
+    /**
+     * See there.
+     */
+    compactStep(): boolean;
+    /**
+     * See there.
+     */
+    compactionDue(): boolean;
+    /**
+     * See there.
+     */
+    failure(): string;
+    /**
+     * See there.
+     */
+    files(): any[];
+    /**
+     * See there.
+     */
+    flushed(ok: boolean, now_ms: number): void;
+    /**
+     * See there. A driver in JavaScript cannot tell.
+     */
+    isLive(): boolean;
+    /**
+     * See there.
+     */
+    observe(now_ms: number): void;
+    /**
+     * See there.
+     */
+    payload(seq: bigint): Uint8Array;
+    /**
+     * See there.
+     */
+    read(from: bigint, to: bigint, max: number): number;
+    /**
+     * See there.
+     */
+    shut(): void;
+    /**
+     * See there.
+     */
+    stats(): string;
+}
+
+/**
+ * CRC-32C of `bytes`.
+ */
+export function crc32c(bytes: Uint8Array | number[]): number;
+
+/**
+ * Public key (32 bytes) of a seed of 32 bytes.
+ */
+export function ed25519PublicKey(seed: Uint8Array | number[]): Uint8Array;
+
+/**
+ * Signature (64 bytes) of `message` under a seed of 32 bytes.
+ */
+export function ed25519Sign(seed: Uint8Array | number[], message: Uint8Array | number[]): Uint8Array;
+
+/**
+ * Strict verification; `false` for wrong lengths too.
+ */
+export function ed25519Verify(public_key: Uint8Array | number[], message: Uint8Array | number[], signature: Uint8Array | number[]): boolean;
+
+/**
+ * Whether `bytes` are exactly one JSON value in valid UTF-8.
+ */
+export function isJson(bytes: Uint8Array | number[]): boolean;
+
+/**
+ * Journal entry of a batch.
+ */
+export function journalEntry(data: Uint8Array | number[], ends: Uint32Array | number[], timestamps: BigUint64Array | bigint[], shard: number, sequence_start: bigint): Uint8Array;
+
+/**
+ * See `LogDoor.logArea`.
+ */
+export function logArea(): Uint8Array;
+
+/**
+ * 28-bit checksum of a payload.
+ */
+export function logChecksum(payload: Uint8Array | number[]): number;
+
+/**
+ * The 16 bytes of a manifest.
+ */
+export function logManifest(generation: number): Uint8Array;
+
+/**
+ * Generation of a manifest, 0 when it is invalid.
+ */
+export function logReadManifest(bytes: Uint8Array | number[]): number;
+
+/**
+ * One 20-byte record.
+ */
+export function logRecord(seq: bigint, offset: number, payload: Uint8Array | number[], inline: boolean): Uint8Array;
+
+/**
+ * See `LogDoor.logVerify`.
+ */
+export function logVerify(idx: Uint8Array | number[], dat: Uint8Array | number[], ts_length: number): string;
+
+/**
+ * Packed page of messages that a JetStream consumer delivered; undefined when the bytes are not such frames.
+ */
+export function natsPage(frames: Uint8Array | number[], limit: number): Uint8Array | undefined;
+
+/**
+ * Publishes of the events `from..to` in the NATS protocol, see the core.
+ */
+export function natsRecords(data: Uint8Array | number[], ends: Uint32Array | number[], timestamps: BigUint64Array | bigint[], shard: number, from: number, to: number, subject: string, reply_prefix: string, id_prefix: string): Uint8Array;
+
+/**
+ * See `LogDoor.openLogMemory`.
+ */
+export function openLogMemory(max_events: bigint, max_bytes: bigint, max_age_ms: bigint): RawLog;
+
+/**
+ * See `LogDoor.openLogStorage`.
+ */
+export function openLogStorage(storage: any, root: string, max_events: bigint, max_bytes: bigint, max_age_ms: bigint, now_ms: number): RawLog;
+
+/**
+ * Packed page of a complete answer to XRANGE; undefined when the bytes are not one.
+ */
+export function redisPage(answer: Uint8Array | number[], limit: number): Uint8Array | undefined;
+
+/**
+ * Records of the events `from..to` as pairs of RESP bulk strings (record, id), see the core.
+ */
+export function redisRecords(data: Uint8Array | number[], ends: Uint32Array | number[], timestamps: BigUint64Array | bigint[], shard: number, from: number, to: number, prefix: Uint8Array | number[], between: Uint8Array | number[], id_prefix: string): Uint8Array;
+
+/**
  * XXH3-64, seed 0.
  */
 export function xxh3(bytes: Uint8Array | number[]): bigint;
@@ -31,14 +335,85 @@ export type InitInput = RequestInfo | URL | Response | BufferSource | WebAssembl
 export interface InitOutput {
     readonly memory: WebAssembly.Memory;
     readonly __wbg_blake3_free: (a: number, b: number) => void;
+    readonly __wbg_bus_free: (a: number, b: number) => void;
+    readonly __wbg_filter_free: (a: number, b: number) => void;
+    readonly __wbg_rawbatch_free: (a: number, b: number) => void;
+    readonly __wbg_rawlog_free: (a: number, b: number) => void;
     readonly blake3_digest: (a: number, b: number) => [number, number, number, number];
     readonly blake3_new: (a: number, b: number, c: number) => [number, number, number];
     readonly blake3_update: (a: number, b: number, c: number) => void;
+    readonly bus_acknowledged: (a: number) => [number, number];
+    readonly bus_close: (a: number) => void;
+    readonly bus_counters: (a: number) => [number, number];
+    readonly bus_drain: (a: number) => void;
+    readonly bus_due: (a: number) => [number, number];
+    readonly bus_finishBatch: (a: number, b: number, c: number) => void;
+    readonly bus_giveUp: (a: number) => number;
+    readonly bus_lastStamp: (a: number) => bigint;
+    readonly bus_new: (a: number, b: number) => [number, number, number];
+    readonly bus_place: (a: number, b: number, c: number, d: number, e: number, f: number) => void;
+    readonly bus_positions: (a: number) => [number, number];
+    readonly bus_push: (a: number, b: number, c: number, d: number, e: bigint) => void;
+    readonly bus_read: (a: number, b: number, c: number, d: number, e: number, f: number) => [number, number];
+    readonly bus_readFiltered: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => [number, number];
+    readonly bus_ringLength: (a: number) => number;
+    readonly bus_ringPointer: (a: number) => number;
+    readonly bus_shape: (a: number) => [number, number];
+    readonly bus_startSequence: (a: number, b: number, c: bigint) => void;
+    readonly bus_sweep: (a: number) => void;
+    readonly bus_takeAttention: (a: number) => number;
+    readonly bus_takeBatch: (a: number, b: number) => number;
+    readonly bus_tick: (a: number, b: number) => void;
+    readonly crc32c: (a: number, b: number) => number;
+    readonly ed25519PublicKey: (a: number, b: number) => [number, number, number, number];
+    readonly ed25519Sign: (a: number, b: number, c: number, d: number) => [number, number, number, number];
+    readonly ed25519Verify: (a: number, b: number, c: number, d: number, e: number, f: number) => number;
+    readonly filter_matchMany: (a: number, b: number, c: number, d: number, e: number) => [number, number, number, number];
+    readonly filter_matches: (a: number, b: number, c: number) => number;
+    readonly filter_new: (a: number, b: number) => [number, number, number];
+    readonly isJson: (a: number, b: number) => number;
+    readonly journalEntry: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: bigint) => [number, number, number, number];
+    readonly logArea: () => any;
+    readonly logChecksum: (a: number, b: number) => number;
+    readonly logManifest: (a: number) => [number, number];
+    readonly logReadManifest: (a: number, b: number) => number;
+    readonly logRecord: (a: bigint, b: number, c: number, d: number, e: number) => [number, number];
+    readonly logVerify: (a: number, b: number, c: number, d: number, e: number) => [number, number];
+    readonly natsPage: (a: number, b: number, c: number) => [number, number];
+    readonly natsRecords: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number) => [number, number, number, number];
+    readonly openLogMemory: (a: bigint, b: bigint, c: bigint) => number;
+    readonly openLogStorage: (a: any, b: number, c: number, d: bigint, e: bigint, f: bigint, g: number) => [number, number, number];
+    readonly rawbatch_data: (a: number) => [number, number];
+    readonly rawbatch_ends: (a: number) => [number, number];
+    readonly rawbatch_sequenceStart: (a: number) => bigint;
+    readonly rawbatch_timestamps: (a: number) => [number, number];
+    readonly rawlog_append: (a: number, b: number) => void;
+    readonly rawlog_appendBatch: (a: number, b: number) => void;
+    readonly rawlog_appendBytes: (a: number, b: number, c: number, d: number) => void;
+    readonly rawlog_appendPacked: (a: number, b: number, c: number, d: number, e: number, f: number) => void;
+    readonly rawlog_closeNow: (a: number) => void;
+    readonly rawlog_compactStep: (a: number) => [number, number, number];
+    readonly rawlog_compactionDue: (a: number) => number;
+    readonly rawlog_failure: (a: number) => [number, number];
+    readonly rawlog_files: (a: number) => [number, number];
+    readonly rawlog_flushed: (a: number, b: number, c: number) => void;
+    readonly rawlog_isLive: (a: number) => number;
+    readonly rawlog_observe: (a: number, b: number) => void;
+    readonly rawlog_payload: (a: number, b: bigint) => [number, number];
+    readonly rawlog_read: (a: number, b: bigint, c: bigint, d: number) => number;
+    readonly rawlog_shut: (a: number) => void;
+    readonly rawlog_stats: (a: number) => [number, number];
+    readonly redisPage: (a: number, b: number, c: number) => [number, number];
+    readonly redisRecords: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number) => [number, number, number, number];
     readonly xxh3: (a: number, b: number) => bigint;
-    readonly __wbindgen_externrefs: WebAssembly.Table;
-    readonly __externref_table_dealloc: (a: number) => void;
-    readonly __wbindgen_free: (a: number, b: number, c: number) => void;
     readonly __wbindgen_malloc: (a: number, b: number) => number;
+    readonly __wbindgen_realloc: (a: number, b: number, c: number, d: number) => number;
+    readonly __wbindgen_free: (a: number, b: number, c: number) => void;
+    readonly __wbindgen_exn_store: (a: number) => void;
+    readonly __externref_table_alloc: () => number;
+    readonly __wbindgen_externrefs: WebAssembly.Table;
+    readonly __externref_drop_slice: (a: number, b: number) => void;
+    readonly __externref_table_dealloc: (a: number) => void;
     readonly __wbindgen_start: () => void;
 }
 
