@@ -67,6 +67,8 @@ export class Net implements WaitableBus {
   readonly #timeoutMs: number;
   readonly #config: NetNodeConfig | undefined;
   readonly #shards: number;
+  /** Number of shards that are read: more than are written where the store has more. */
+  readonly #readable: number;
   readonly #waiters = new Set<() => void>();
   readonly #clock: (() => void) | undefined;
   #store: Store | undefined;
@@ -94,8 +96,10 @@ export class Net implements WaitableBus {
     if (transport) {
       this.#log = undefined;
       this.#store = { transport };
-      this.#poller = new Poller(new TransportReader(transport, transport.readShards ?? this.#shards));
+      this.#readable = transport.readShards ?? this.#shards;
+      this.#poller = new Poller(new TransportReader(transport, this.#readable));
     } else {
+      this.#readable = this.#shards;
       this.#log = new LogReader(raw, this.#shards, parts.created);
       this.#poller = new Poller(this.#log);
     }
@@ -230,6 +234,16 @@ export class Net implements WaitableBus {
     return this.#receipt(this.#staging.placeText(json));
   }
 
+  /** + As {@link ingestRawSync} for bytes, which are not checked. */
+  ingestBytesSync(data: Uint8Array): Receipt | null {
+    if (!(data instanceof Uint8Array)) {
+      throw wrongType('ingestBytesSync', 'data', data, 'a Buffer or Uint8Array', 'InvalidArg');
+    }
+    this.#assertOpen();
+    if (data.length > MAX_EVENT_BYTES) throw tooLarge(data.length);
+    return this.#receipt(this.#staging.placeBytes(data));
+  }
+
   /** As {@link ingestBatchFire}, but throws after shutdown. */
   ingestRawBatchSync(jsons: string[]): number {
     if (!Array.isArray(jsons)) throw wrongType('emitRawBatch', 'jsons', jsons, 'an array of strings', 'ArrayExpected');
@@ -276,8 +290,10 @@ export class Net implements WaitableBus {
     }
   }
 
-  async [WAIT](cursor: string | undefined, signal: AbortSignal): Promise<void> {
-    if (signal.aborted || this.#isClosed) return;
+  async [WAIT](cursor: string | undefined, signal: AbortSignal, shards?: readonly number[]): Promise<boolean> {
+    if (signal.aborted || this.#isClosed) return true;
+    const waitForStore = this.#store?.transport.waitForData?.bind(this.#store.transport);
+    if (this.#store && !waitForStore) return false;
     const release = platform.keepAlive();
     const end = new AbortController();
     const stop = () => end.abort();
@@ -288,14 +304,12 @@ export class Net implements WaitableBus {
         end.signal.addEventListener('abort', () => this.#waiters.delete(resolve) && resolve(), { once: true });
       });
       this.#raw.setWaiting?.(true);
-      const positions = cursor === undefined ? new Map<number, string>() : decodeCursor(cursor);
-      if (this.#log) {
-        if (!this.#hasBehind(positions)) await woken;
-      } else if (this.#store?.transport.waitForData) {
-        await Promise.race([this.#store.transport.waitForData(positions, end.signal), woken]);
-      } else {
-        throw new MeshringError('poll-failed', 'Poll failed: adapter error: fatal error: the transport cannot wait');
-      }
+      const known = cursor === undefined ? new Map<number, string>() : decodeCursor(cursor);
+      const positions = new Map<number, string | undefined>();
+      for (const shard of shards ?? Array(this.#readable).keys()) positions.set(shard, known.get(shard));
+      if (waitForStore) await Promise.race([waitForStore(positions, end.signal), woken]);
+      else if (!this.#hasBehind(positions)) await woken;
+      return true;
     } finally {
       end.abort();
       signal.removeEventListener('abort', stop);
@@ -303,9 +317,9 @@ export class Net implements WaitableBus {
     }
   }
 
-  [TAIL](): string | undefined {
+  [TAIL](): string | undefined | null {
     this.#assertOpen();
-    if (!this.#log) return undefined;
+    if (!this.#log) return null;
     this.#sweep();
     const positions = this.#raw.positions();
     const tail = new Map<number, string>();
@@ -469,12 +483,12 @@ export class Net implements WaitableBus {
     }
   }
 
-  #hasBehind(positions: ReadonlyMap<number, string>): boolean {
+  #hasBehind(positions: ReadonlyMap<number, string | undefined>): boolean {
     const log = this.#log as LogReader;
     this.#sweep();
     const newest = this.#raw.positions();
-    for (let shard = 0; shard < this.#shards; shard++) {
-      if ((newest[2 * shard + 1] as number) > log.number(positions.get(shard))) return true;
+    for (const [shard, id] of positions) {
+      if ((newest[2 * shard + 1] as number) > log.number(id)) return true;
     }
     return false;
   }
