@@ -1,20 +1,32 @@
-/** `meshring/capabilities`: what a node offers, and how others find it. */
+/**
+ * `meshring/capabilities`: what a node offers, and how others find it. Additions of ours: announcements as bytes
+ * (`encodeAnnouncement` …) and the index over them (`CapabilityIndex`), for use without a mesh.
+ */
 export {
   type Accelerator,
   type AcceleratorKind,
+  type Announcement,
+  announcedTags,
   type CapabilityFilter,
+  CapabilityIndex,
+  type CapabilityIndexOptions,
   type CapabilityLimits,
   type CapabilitySet,
   capabilityFilterToNapi,
   capabilitySetToNapi,
+  decodeAnnouncement,
+  encodeAnnouncement,
   type GpuInfo,
   type GpuVendor,
   type Hardware,
+  type IndexClock,
+  type IndexedNode,
   type Modality,
   type ModelCapability,
   type NapiCapabilityFilter,
   type NapiCapabilitySet,
   type NapiScopeFilter,
+  projectCapabilities,
   SCOPE_REGION_PREFIX,
   SCOPE_SUBNET_LOCAL,
   SCOPE_TENANT_PREFIX,
@@ -22,7 +34,9 @@ export {
   type Software,
   type SoftwarePair,
   scopeFilterToNapi,
+  signAnnouncement,
   type ToolCapability,
+  verifyAnnouncement,
   withRegionScope,
   withSubnetLocalScope,
   withTenantScope,

@@ -76,7 +76,7 @@ export function leafHolds(leaf: LeafPredicate, tags: readonly string[], metadata
 }
 
 /** Nodes visited and levels entered by the direct way before the bounded one takes over. */
-const MAX_VISITS = 2048;
+const MAX_VISITS = 1024;
 const MAX_LEVELS = 128;
 
 /** Direct, short-circuiting evaluation; `undefined` when a limit is reached. */

@@ -2,11 +2,16 @@ import { expectTypeOf, it } from 'vitest';
 import {
   AXIS_SCHEMA,
   type AxisSchema,
+  type CapabilityFilter,
+  type CapabilitySet,
   type CapabilitySetDiff,
   type CapabilitySetWire,
   diffCapabilities,
   evaluatePredicate,
   evaluatePredicateWithTrace,
+  GLOBAL_SUBNET,
+  type GpuVendor,
+  type Hardware,
   type Predicate,
   type PredicateNode,
   type PredicateWire,
@@ -15,8 +20,12 @@ import {
   predicateToRpcHeader,
   predicateToWire,
   RESERVED_PREFIXES,
+  type ScopeFilter,
   type StandardPlacement,
+  type SubnetId,
+  type SubnetPolicy,
   standardPlacement,
+  subnetId,
   type Tag,
   type TagKey,
   type TaxonomyAxis,
@@ -25,6 +34,7 @@ import {
   type ValueType,
   validateCapabilities,
   whereHeader,
+  withTenantScope,
 } from '../../src/index.js';
 
 it('the capability helpers have the published types', () => {
@@ -47,4 +57,18 @@ it('the capability helpers have the published types', () => {
   expectTypeOf<ValueType>().toEqualTypeOf<'presence' | 'number' | 'string' | 'enumeration' | 'bool' | 'csv'>();
   expectTypeOf(validateCapabilities).parameters.toEqualTypeOf<[CapabilitySetWire, AxisSchema?]>();
   expectTypeOf(validateCapabilities).returns.toEqualTypeOf<ValidationReport>();
+});
+
+it('the capability and subnet modules have the published types', () => {
+  expectTypeOf<CapabilityFilter['requireTags']>().toEqualTypeOf<string[] | undefined>();
+  expectTypeOf<CapabilityFilter['gpuVendor']>().toEqualTypeOf<GpuVendor | undefined>();
+  expectTypeOf<Hardware['storageGb']>().toEqualTypeOf<bigint | undefined>();
+  expectTypeOf<CapabilitySet['hardware']>().toEqualTypeOf<Hardware | undefined>();
+  expectTypeOf<ScopeFilter['kind']>().toEqualTypeOf<
+    'any' | 'globalOnly' | 'sameSubnet' | 'tenant' | 'tenants' | 'region' | 'regions'
+  >();
+  expectTypeOf(withTenantScope).toEqualTypeOf<(tags: string[] | undefined, tenantId: string) => string[]>();
+  expectTypeOf(subnetId).toEqualTypeOf<(...levels: number[]) => SubnetId>();
+  expectTypeOf(GLOBAL_SUBNET).toEqualTypeOf<SubnetId>();
+  expectTypeOf<SubnetPolicy['rules'][number]['values']>().toEqualTypeOf<Record<string, number>>();
 });
