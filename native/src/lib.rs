@@ -7,6 +7,7 @@
 #[cfg(feature = "addon")]
 pub mod addon;
 pub mod bus;
+pub mod cortex;
 pub mod crypto;
 #[cfg(feature = "addon")]
 pub mod driver;

@@ -169,6 +169,8 @@ struct Bound {
     failure: Failure,
     shared: Arc<Shared>,
     area: Area,
+    /// The payloads are CortEX events, whose checksum is filled in.
+    events: bool,
 }
 
 unsafe extern "C" fn append_bound(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
@@ -188,6 +190,9 @@ unsafe extern "C" fn append_bound(env: sys::napi_env, info: sys::napi_callback_i
     let done = catch_unwind(AssertUnwindSafe(|| {
         let bytes = bound.area.bytes();
         let length = area::length(bytes);
+        if bound.events {
+            area::seal(bytes, length);
+        }
         let done = bound.shared.append(1, |journal, now| {
             journal.append(area::payload(bytes, length)?, now)
         });
@@ -214,11 +219,12 @@ unsafe extern "C" fn drop_bound(_: sys::napi_env, data: *mut std::ffi::c_void, _
 
 /// See `LogDoor.logAppender`. The function reads the length from the area; it costs a tenth of a method call.
 #[napi(ts_return_type = "() => void")]
-pub fn log_appender(env: Env, log: &RawLog) -> Result<Unknown<'static>> {
+pub fn log_appender(env: Env, log: &RawLog, events: bool) -> Result<Unknown<'static>> {
     let bound = Box::new(Bound {
         failure: Arc::clone(&log.failure),
         shared: Arc::clone(&log.shared),
         area: log.area.0,
+        events,
     });
     let data = Box::into_raw(bound);
     let mut function = ptr::null_mut();
@@ -277,6 +283,20 @@ impl RawLog {
         self.appended(1, |bytes, journal, now| {
             journal.append(area::payload(bytes, length as usize)?, now)
         })
+    }
+
+    /// See there.
+    #[napi]
+    pub fn append_event(&self, length: u32) -> Result<()> {
+        area::seal(self.area.0.bytes(), length as usize);
+        self.append(length)
+    }
+
+    /// See there.
+    #[napi]
+    pub fn check_events(&self, count: u32) -> Result<()> {
+        let bytes = self.area.0.bytes();
+        guarded(|| area::check_events(bytes, count as usize))
     }
 
     /// See there.

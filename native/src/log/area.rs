@@ -4,6 +4,7 @@ use super::error::LogError;
 use super::journal::Journal;
 use super::record::INLINE;
 use super::storage::Storage;
+use crate::cortex;
 
 /// Bytes of an area.
 pub const AREA: usize = 256 * 1024;
@@ -153,6 +154,32 @@ where
         at += length;
     }
     count as u32
+}
+
+/// Fills in the checksum of the CortEX event that is about to be appended.
+pub fn seal(area: &mut [u8], length: usize) {
+    if let Some(event) = area.get_mut(DATA..DATA.saturating_add(length)) {
+        cortex::seal(event);
+    }
+}
+
+/// Checks the CortEX events of the last read: 1 in place of flags and checksum = intact, otherwise 0.
+pub fn check_events(area: &mut [u8], count: usize) {
+    let Some(bytes_at) = count.checked_mul(EVENT).and_then(|size| size.checked_add(DATA)) else {
+        return;
+    };
+    if bytes_at > area.len() {
+        return;
+    }
+    let (events, mut payloads) = area.split_at_mut(bytes_at);
+    for event in events[DATA..].chunks_exact_mut(EVENT) {
+        let length = word(event, 8) as usize;
+        let Some((payload, rest)) = payloads.split_at_mut_checked(length) else {
+            return;
+        };
+        event[12..16].copy_from_slice(&u32::from(cortex::intact(payload)).to_le_bytes());
+        payloads = rest;
+    }
 }
 
 /// The payload of one event; empty when it is not retained.

@@ -36,8 +36,8 @@ export interface LogDoor {
     maxAgeMs: bigint,
     nowMs: number,
   ): RawLog;
-  /** `append` of one log as a function of its own: cheaper than a method (addon only). */
-  logAppender?(log: RawLog): () => void;
+  /** `append` (`events`: `appendEvent`) of one log as a function of its own: cheaper than a method (addon only). */
+  logAppender?(log: RawLog, events: boolean): () => void;
   /** 28-bit checksum of a payload. */
   logChecksum(payload: Uint8Array): number;
   /** The 16 bytes of a manifest. */
@@ -57,6 +57,8 @@ export interface LogDoor {
 export interface RawLog {
   /** Appends the `length` bytes in the area. */
   append(length: number): void;
+  /** The same for an event of CortEX: the checksum in its header is filled in. */
+  appendEvent(length: number): void;
   /** Appends bytes that are too long for the area. */
   appendBytes(payload: Uint8Array, nowMs: number): void;
   /** Appends `count` payloads that lie in the area. */
@@ -68,6 +70,8 @@ export interface RawLog {
    * 0 with status `large` = the next one does not fit (its seq at offset 0): use `payload`.
    */
   read(from: bigint, to: bigint, max: number): number;
+  /** Replaces flags and checksum of the `count` events that were just read by 1 (intact event of CortEX) or 0. */
+  checkEvents(count: number): void;
   /** Moves the next sequence forward, so that the ones below are never given out. */
   advance(next: bigint): void;
   /** The payload of one event. */

@@ -39,8 +39,8 @@ export function read32(bytes: Uint8Array, at: number): number {
   );
 }
 
-/** Fills the header in front of a tail that is in place already; the checksum covers header and tail. */
-export function seal(
+/** Fills the header in front of a tail that is in place already, but for the checksum. */
+export function putHeader(
   event: Uint8Array,
   dispatch: number,
   originLo: number,
@@ -56,21 +56,22 @@ export function seal(
   write32(event, ORIGIN + 4, originHi);
   write32(event, COUNTER, counterLo);
   write32(event, COUNTER + 4, counterHi);
+}
+
+/** Fills in the checksum, for events that the log does not seal itself because of their size. */
+export function seal(event: Uint8Array): void {
   write32(event, CHECKSUM, 0);
   write32(event, CHECKSUM, low(xxh3(event)));
 }
-
-let scratch = new Uint8Array(256);
 
 /** Whether the checksum holds: the current one over header and tail, or the older one over the tail alone. */
 export function intact(event: Uint8Array): boolean {
   if (event.length < HEADER) return false;
   const stored = read32(event, CHECKSUM);
-  if (scratch.length < event.length) scratch = new Uint8Array(event.length * 2);
-  scratch.set(event);
-  scratch.fill(0, 2, 4);
-  scratch.fill(0, CHECKSUM, HEADER);
-  return low(xxh3(scratch.subarray(0, event.length))) === stored || low(xxh3(event.subarray(HEADER))) === stored;
+  const masked = event.slice();
+  masked.fill(0, 2, 4);
+  masked.fill(0, CHECKSUM, HEADER);
+  return low(xxh3(masked)) === stored || low(xxh3(event.subarray(HEADER))) === stored;
 }
 
 /** Low half of the origin (`counter`: of the counter); the high half stands 4 bytes on. */

@@ -5,14 +5,14 @@
  */
 import { MeshringError } from '../errors.js';
 import { hold, release } from './alive.js';
-import { HEADER, intact, OFFSET, read32, seal } from './event.js';
+import { HEADER, OFFSET, putHeader, read32 } from './event.js';
 import type { Query } from './filter.js';
-import type { EventLog } from './log.js';
+import type { EventLog, Visit } from './log.js';
 import type { Model } from './model.js';
 import { DecodeError, Reader, Writer } from './postcard.js';
 import { countMatches, select } from './query.js';
 import { hex16, type WriteToken } from './token.js';
-import { high, low, U64_MAX } from './u64.js';
+import { high, join, low, U64_MAX } from './u64.js';
 import { type Wait, Waits } from './waits.js';
 import { Watch, Watches, type WatchOptions } from './watch.js';
 
@@ -136,14 +136,14 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   }
 
   /**
-   * Seals and appends the event in the writer. When it is the next one to fold, `due` is true afterwards, for the
+   * Appends the event in the writer. When it is the next one to fold, `due` is true afterwards, for the
    * caller to apply its own arguments and call `wrote`; otherwise everything up to it has been folded from the log.
    */
   protected write(operation: string, dispatch: number): bigint {
     const counter = this.#counter;
     this.#counter = BigInt.asUintN(64, counter + 1n);
     const event = writer.buffer.subarray(0, writer.length);
-    seal(event, dispatch, this.#originLo, this.#originHi, low(counter), high(counter));
+    putHeader(event, dispatch, this.#originLo, this.#originHi, low(counter), high(counter));
     let seq: bigint;
     this.#appending = true;
     try {
@@ -193,8 +193,8 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
     return count;
   }
 
-  readonly #visit = (seq: bigint, event: Uint8Array): void => {
-    const applied = this.#apply(event);
+  readonly #visit: Visit = (seq, bytes, start, end, intact) => {
+    const applied = this.#apply(bytes, start, end, intact);
     if (this.#whole && (!applied || seq !== this.#next)) {
       // A skipped or missing event: what comes after it is not a prefix any more.
       this.#frozen = this.#applied();
@@ -203,20 +203,22 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
     this.#next = seq + 1n;
   };
 
-  #apply(event: Uint8Array): boolean {
-    if (!intact(event)) {
+  #apply(bytes: Uint8Array, start: number, end: number, intact: boolean): boolean {
+    if (!intact) {
       this.#foldErrors++;
       return false;
     }
     try {
-      this.model.apply(event[0] as number, reader.open(event, HEADER));
+      this.model.apply(bytes[start] as number, reader.open(bytes, start + HEADER, end));
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#foldErrors++;
       return false;
     }
-    if (read32(event, OFFSET.origin) === this.#originLo && read32(event, OFFSET.origin + 4) === this.#originHi) {
-      const counter = (BigInt(read32(event, OFFSET.counter + 4)) << 32n) | BigInt(read32(event, OFFSET.counter));
+    const origin = start + OFFSET.origin;
+    if (read32(bytes, origin) === this.#originLo && read32(bytes, origin + 4) === this.#originHi) {
+      const at = start + OFFSET.counter;
+      const counter = join(read32(bytes, at), read32(bytes, at + 4));
       if (counter !== U64_MAX && counter >= this.#counter) this.#counter = counter + 1n;
     }
     return true;

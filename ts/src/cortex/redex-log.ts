@@ -1,7 +1,8 @@
 /** A RedEX log as folds see it. */
 import { type CoreRedexFile, TO_THE_END } from '../redex/index.js';
 import type { RedexEvent } from '../redex/types.js';
-import type { EventLog, LogListener } from './log.js';
+import { intact, seal } from './event.js';
+import type { EventLog, LogListener, Visit } from './log.js';
 
 /** Events that are read at a time. */
 const PAGE = 4096;
@@ -19,6 +20,9 @@ export class RedexLog implements EventLog {
   append(event: Uint8Array): bigint {
     const opened = this.#opened;
     if (opened.closed) opened.check('append');
+    const seq = opened.log.appendEvent(event);
+    if (seq !== undefined) return seq;
+    seal(event);
     return opened.log.append(event);
   }
 
@@ -30,10 +34,13 @@ export class RedexLog implements EventLog {
     this.#opened.log.advance(next);
   }
 
-  read(from: bigint, visit: (seq: bigint, event: Uint8Array) => void): number {
+  read(from: bigint, visit: Visit): number {
+    const { log } = this.#opened;
+    const count = log.readEvents(from, PAGE, visit);
+    if (count !== 'large') return count;
     const events: RedexEvent[] = [];
-    this.#opened.log.readInto(events, from, TO_THE_END, PAGE);
-    for (const { seq, payload } of events) visit(seq, payload);
+    log.readInto(events, from, TO_THE_END, 1);
+    for (const { seq, payload } of events) visit(seq, payload, 0, payload.length, intact(payload));
     return events.length;
   }
 

@@ -86,6 +86,8 @@ export class Log {
   readonly raw: RawLog;
   readonly #area: LogArea;
   readonly #append: (() => void) | null;
+  readonly #door: LogDoor;
+  #appendEvent: (() => void) | null = null;
   readonly #needsClock: boolean;
   #waiting: (() => void)[] = [];
   #remote = false;
@@ -98,7 +100,8 @@ export class Log {
     this.raw = raw;
     this.#area = areaOf(door);
     this.#needsClock = door.logAppender === undefined;
-    this.#append = door.logAppender?.(raw) ?? null;
+    this.#append = door.logAppender?.(raw, false) ?? null;
+    this.#door = door;
   }
 
   /** Appends one payload and returns its sequence. */
@@ -116,6 +119,19 @@ export class Log {
       this.raw.appendBytes(payload, Date.now());
     }
     return this.#appended('append', 1);
+  }
+
+  /** Appends an event of CortEX whose checksum is not filled in yet; undefined when it is too long for that. */
+  appendEvent(event: Uint8Array): bigint | undefined {
+    if (this.#failure !== null) this.raiseBackground();
+    const area = this.#fresh();
+    if (event.length > area.room) return undefined;
+    area.bytes.set(event, DATA);
+    this.#appendEvent ??=
+      this.#door.logAppender?.(this.raw, true) ?? (() => this.raw.appendEvent(area.words[LENGTH] ?? 0));
+    area.words[LENGTH] = event.length;
+    this.#appendEvent();
+    return this.#appended('append');
   }
 
   /** Appends all payloads or none; null for no payloads. */
@@ -145,6 +161,30 @@ export class Log {
     }
     const first = this.#appended('append_batch', payloads.length);
     return payloads.length === 0 ? null : first;
+  }
+
+  /**
+   * Calls `visit` for events of CortEX from `from` on, at most `max` and as many as one crossing carries, with where
+   * each lies in `bytes` and whether its checksum holds. Returns how many it was. `visit` must not use the log.
+   */
+  readEvents(
+    from: bigint,
+    max: number,
+    visit: (seq: bigint, bytes: Uint8Array, start: number, end: number, intact: boolean) => void,
+  ): number | 'large' {
+    const area = this.#fresh();
+    const count = this.raw.read(from, TO_THE_END, max);
+    if (area.bytes.length === 0) area.renew();
+    if (count === 0) return area.status === LogStatus.large ? 'large' : 0;
+    this.raw.checkEvents(count);
+    const { words, longs, bytes } = area;
+    let start = area.bytesAt;
+    for (let i = 0, word = DATA / 4; i < count; i += 1, word += 4) {
+      const end = start + (words[word + 2] ?? 0);
+      visit(longs[word >> 1] ?? 0n, bytes, start, end, words[word + 3] === 1);
+      start = end;
+    }
+    return count;
   }
 
   /** All retained events with `from <= seq < to`. */
