@@ -31,6 +31,8 @@ export interface Start {
   readonly lastSeq: bigint | undefined;
 }
 
+/** First guess at the bytes of an entry in a snapshot. */
+const BYTES_OF_ENTRY = 48;
 /** Waits for tokens that one adapter allows at a time. */
 const MAX_TOKEN_WAITS = 1024;
 /** While opening, the event loop gets a turn after so many milliseconds. */
@@ -142,7 +144,7 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   protected write(operation: string, dispatch: number): bigint {
     const counter = this.#counter;
     this.#counter = BigInt.asUintN(64, counter + 1n);
-    const event = writer.buffer.subarray(0, writer.length);
+    const event = writer.view();
     putHeader(event, dispatch, this.#originLo, this.#originHi, low(counter), high(counter));
     let seq: bigint;
     this.#appending = true;
@@ -347,12 +349,12 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   /** State and applied watermark of the same moment. */
   snapshot(): { stateBytes: Uint8Array; lastSeq: bigint | undefined } {
     this.#sync();
-    const inner = new Writer();
+    const inner = new Writer(64 + this.model.table.size * BYTES_OF_ENTRY);
     this.model.encode(inner);
-    const whole = new Writer();
+    const whole = new Writer(inner.length + 20);
     whole.u64(low(this.#counter), high(this.#counter));
-    whole.blob(inner.buffer.subarray(0, inner.length));
-    return { stateBytes: whole.copy(), lastSeq: this.#applied() };
+    whole.blob(inner.view());
+    return { stateBytes: whole.view(), lastSeq: this.#applied() };
   }
 
   /** Stops folding. The state stays readable, the log stays open. */

@@ -19,68 +19,95 @@ export interface Memory {
 const PINNED = 1;
 const NO_TAGS: readonly string[] = Object.freeze([]);
 const NOWHERE: Postings = { size: 0, each: () => undefined };
-/** An inverted index stops following a tag or source that this many memories share: walking is as good then. */
-const COMMON = 1 << 23;
+/** Left-over slots that a posting bears before it is cleaned. */
+const SPARE = 32;
 
-interface Posting {
+/** Slots of the entries with one text. What was taken out stays in the list until there is more of it than of the rest. */
+class Posting implements Postings {
   /** The one copy of the text that all entries share. */
   readonly text: string;
-  /** `null` = too common to be followed. */
-  slots: Set<number> | null;
+  #slots = new Int32Array(4);
+  #length = 0;
+  #stale = 0;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  /** Number of entries. */
+  get size(): number {
+    return this.#length - this.#stale;
+  }
+
+  add(slot: number): void {
+    if (this.#length === this.#slots.length) {
+      const larger = new Int32Array(this.#length * 2);
+      larger.set(this.#slots);
+      this.#slots = larger;
+    }
+    this.#slots[this.#length++] = slot;
+  }
+
+  /** Takes one entry out; `has` says which slots belong here still. */
+  remove(has: (slot: number) => boolean): void {
+    if (++this.#stale <= this.size + SPARE) return;
+    const kept = Int32Array.from(new Set(this.#slots.subarray(0, this.#length).filter(has)));
+    this.#slots = kept.length < 4 ? new Int32Array([...kept, 0, 0, 0, 0]) : kept;
+    this.#length = kept.length;
+    this.#stale = 0;
+  }
+
+  /** Visits all entries once each, and perhaps some that were taken out. */
+  each(visit: (slot: number) => void): void {
+    const slots = this.#slots.subarray(0, this.#length);
+    if (this.#stale === 0) slots.forEach(visit);
+    else new Set(slots).forEach(visit);
+  }
 }
 
 /** Inverted index from texts to slots. */
 class Inverted {
   readonly #postings = new Map<string, Posting>();
 
-  /** Adds a slot; returns the shared copy of the text. */
+  /** Adds a slot, which must not be there yet; returns the shared copy of the text. */
   add(text: string, slot: number): string {
-    const known = this.#postings.get(text);
-    if (known === undefined) {
-      this.#postings.set(text, { text, slots: new Set([slot]) });
-      return text;
+    let posting = this.#postings.get(text);
+    if (posting === undefined) {
+      posting = new Posting(text);
+      this.#postings.set(text, posting);
     }
-    if (known.slots !== null && known.slots.add(slot).size >= COMMON) known.slots = null;
-    return known.text;
+    posting.add(slot);
+    return posting.text;
   }
 
-  remove(text: string, slot: number): void {
-    const slots = this.#postings.get(text)?.slots;
-    if (slots?.delete(slot) && slots.size === 0) this.#postings.delete(text);
+  /** The shared copy of a text that is there. */
+  shared(text: string): string {
+    return this.#postings.get(text)?.text ?? text;
   }
 
-  /** Postings of a text; undefined when it is not followed. */
-  get(text: string): Postings | undefined {
-    const known = this.#postings.get(text);
-    if (known === undefined) return NOWHERE;
-    const { slots } = known;
-    return slots === null ? undefined : { size: slots.size, each: (visit) => slots.forEach(visit) };
+  /** Takes a slot out; `has` says which slots have the text still, this one not counted. */
+  remove(text: string, has: (slot: number) => boolean): void {
+    const posting = this.#postings.get(text);
+    if (posting?.size === 1) this.#postings.delete(text);
+    else posting?.remove(has);
+  }
+
+  /** Postings of a text. */
+  get(text: string): Postings {
+    return this.#postings.get(text) ?? NOWHERE;
   }
 
   /** Postings of any of the texts. */
-  any(texts: readonly string[]): Postings | undefined {
-    const [only] = texts;
-    if (texts.length === 1 && only !== undefined) return this.get(only);
-    const sets: Set<number>[] = [];
-    let size = 0;
-    for (const text of new Set(texts)) {
-      const known = this.#postings.get(text);
-      if (known === undefined) continue;
-      if (known.slots === null) return undefined;
-      sets.push(known.slots);
-      size += known.slots.size;
-    }
+  any(texts: readonly string[]): Postings {
+    const all = [...new Set(texts)].map((text) => this.get(text));
+    const [only] = all;
+    if (all.length === 1 && only !== undefined) return only;
     return {
-      size,
+      size: all.reduce((sum, { size }) => sum + size, 0),
       each(visit) {
         const seen = new Set<number>();
-        for (const set of sets) {
-          for (const slot of set) {
-            if (seen.has(slot)) continue;
-            seen.add(slot);
-            visit(slot);
-          }
-        }
+        for (const postings of all) postings.each((slot) => seen.add(slot));
+        seen.forEach(visit);
       },
     };
   }
@@ -90,7 +117,8 @@ class Inverted {
 export class MemoriesModel extends Model<Memory> {
   readonly #contents: string[] = [];
   readonly #tags: (readonly string[])[] = [];
-  readonly #sources: string[] = [];
+  /** Undefined in free slots, so that an inverted index may still name them. */
+  readonly #sources: (string | undefined)[] = [];
   readonly #byTag = new Inverted();
   readonly #bySource = new Inverted();
 
@@ -161,7 +189,7 @@ export class MemoriesModel extends Model<Memory> {
     const slot = table.find(lo, hi);
     if (slot < 0) return;
     this.observer?.changing(slot);
-    for (const tag of this.#tags[slot] as readonly string[]) this.#byTag.remove(tag, slot);
+    this.#dropTags(slot);
     this.#tags[slot] = this.#shared(tags, slot);
     table.update(slot, table.flags[slot] === PINNED ? 1 : 0, nowLo, nowHi);
     this.observer?.changed(slot);
@@ -189,13 +217,22 @@ export class MemoriesModel extends Model<Memory> {
     this.table.remove(slot);
     this.#contents[slot] = '';
     this.#tags[slot] = NO_TAGS;
-    this.#sources[slot] = '';
+    this.#sources[slot] = undefined;
   }
 
   /** Takes an entry out of the inverted indexes. */
   #drop(slot: number): void {
-    for (const tag of this.#tags[slot] as readonly string[]) this.#byTag.remove(tag, slot);
-    this.#bySource.remove(this.#sources[slot] as string, slot);
+    this.#dropTags(slot);
+    const source = this.#sources[slot] as string;
+    this.#bySource.remove(source, (other) => other !== slot && this.#sources[other] === source);
+  }
+
+  #dropTags(slot: number): void {
+    const tags = this.#tags[slot] as readonly string[];
+    for (const [i, tag] of tags.entries()) {
+      if (tags.indexOf(tag) < i) continue;
+      this.#byTag.remove(tag, (other) => other !== slot && (this.#tags[other] as readonly string[]).includes(tag));
+    }
   }
 
   #fill(slot: number, content: string, tags: readonly string[], source: string): void {
@@ -206,7 +243,8 @@ export class MemoriesModel extends Model<Memory> {
 
   /** Indexes tags; the copy that is kept shares its texts with other entries. */
   #shared(tags: readonly string[], slot: number): readonly string[] {
-    return tags.length === 0 ? NO_TAGS : tags.map((tag) => this.#byTag.add(tag, slot));
+    if (tags.length === 0) return NO_TAGS;
+    return tags.map((tag, i) => (tags.indexOf(tag) < i ? this.#byTag.shared(tag) : this.#byTag.add(tag, slot)));
   }
 
   row(slot: number): Memory {

@@ -29,8 +29,13 @@ export function wellFormed(text: string): string {
 
 /** Writes into a buffer that grows. The bytes are valid until the next `reset`. */
 export class Writer {
-  #bytes = new Uint8Array(256);
+  #bytes: Uint8Array;
   #length = 0;
+
+  /** `capacity`: bytes to have room for at once. */
+  constructor(capacity = 256) {
+    this.#bytes = new Uint8Array(capacity);
+  }
 
   /** Number of bytes written. */
   get length(): number {
@@ -123,9 +128,9 @@ export class Writer {
     this.#length += written;
   }
 
-  /** A copy of what was written. */
-  copy(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+  /** What was written, as a view. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
   }
 }
 

@@ -62,7 +62,7 @@ export function encodeBundle(bundle: Bundle): Uint8Array {
     to.byte(entry.lastSeq === undefined ? 0 : 1);
     if (entry.lastSeq !== undefined) to.u64(low(entry.lastSeq), high(entry.lastSeq));
   }
-  return to.copy();
+  return to.view();
 }
 
 /** Reads a bundle; trailing bytes are ignored. Throws `netdb: decode snapshot bundle: …`. */

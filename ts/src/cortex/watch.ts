@@ -22,7 +22,7 @@ interface Source {
 
 /** So many touched entries, or this part of the result: then reading anew is cheaper than following them. */
 const FOLLOWED_LEAST = 1024;
-/** Up to so many changes are put into a copy of the result one by one; more are merged in one pass. */
+/** Up to so many changes are put into the result one by one; more are merged in one pass. */
 const FEW = 16;
 
 type Value = bigint;
@@ -174,7 +174,12 @@ export class Watch<Row extends { readonly id: bigint }> {
     }
     const last = this.#rows ?? [];
     if (this.#touched?.size === 0) return undefined;
-    const rows = this.#touched === undefined ? this.#read(this.#query.limit) : this.#update(last, this.#touched);
+    const touched = this.#touched;
+    if (touched !== undefined && touched.size <= FEW && last.length + touched.size <= this.#query.limit) {
+      this.#touched = new Map();
+      return this.#patch(last, touched) ? last.slice() : undefined;
+    }
+    const rows = touched === undefined ? this.#read(this.#query.limit) : this.#update(last, touched);
     this.#touched = new Map();
     if (rows.length === last.length && rows.every((row, i) => this.#same(row, last[i] as Row))) return undefined;
     this.#rows = rows;
@@ -194,32 +199,47 @@ export class Watch<Row extends { readonly id: bigint }> {
     return this.#model.frozenRow(slot);
   }
 
+  /** Puts the touched entries as they are now into a result that the limit does not cut. Returns whether it changed. */
+  #patch(rows: Row[], touched: Map<bigint, Value | undefined>): boolean {
+    let changed = false;
+    for (const [id, value] of touched) {
+      const row = this.#current(id);
+      const at = value === undefined ? -1 : this.#at(rows, value, id, false);
+      const old = at < 0 ? undefined : (rows[at] as Row);
+      if (old === row || (old !== undefined && row !== undefined && this.#model.sameRow(old, row))) continue;
+      changed = true;
+      const inPlace = row !== undefined && this.#valueOf(row) === value;
+      if (old !== undefined && inPlace) {
+        rows[at] = row;
+        continue;
+      }
+      if (old !== undefined) rows.splice(at, 1);
+      if (row !== undefined) rows.splice(this.#at(rows, this.#valueOf(row), id, false), 0, row);
+    }
+    return changed;
+  }
+
+  /** The row of an entry if it meets the query now. */
+  #current(id: bigint): Row | undefined {
+    const slot = this.#model.table.find(low(id), high(id));
+    return slot >= 0 && matches(this.#model, slot, this.#query) ? this.#row(slot) : undefined;
+  }
+
   /** The last result with the touched entries as they are now. */
   #update(last: Row[], touched: Map<bigint, Value | undefined>): Row[] {
     const { limit } = this.#query;
     const fresh: Row[] = [];
     for (const id of touched.keys()) {
-      const slot = this.#model.table.find(low(id), high(id));
-      if (slot >= 0 && matches(this.#model, slot, this.#query)) fresh.push(this.#row(slot));
+      const row = this.#current(id);
+      if (row !== undefined) fresh.push(row);
     }
-    const rows = touched.size <= FEW ? this.#patch(last, touched, fresh) : this.#merge(last, touched, fresh);
+    const rows = this.#merge(last, touched, fresh);
     if (rows.length <= limit && last.length < limit) return rows;
     // The last result was cut: entries that it did not show are known to come after its last row only.
     const edge = last[last.length - 1];
     if (last.length < limit || edge === undefined) return rows.slice(0, limit);
     const known = this.#at(rows, this.#valueOf(edge), edge.id, true);
     return known >= limit ? rows.slice(0, limit) : this.#read(limit);
-  }
-
-  #patch(last: Row[], touched: Map<bigint, Value | undefined>, fresh: Row[]): Row[] {
-    const rows = last.slice();
-    for (const [id, value] of touched) {
-      if (value === undefined) continue;
-      const at = this.#at(rows, value, id, false);
-      if (rows[at]?.id === id) rows.splice(at, 1);
-    }
-    for (const row of fresh) rows.splice(this.#at(rows, this.#valueOf(row), row.id, false), 0, row);
-    return rows;
   }
 
   #merge(last: Row[], touched: Map<bigint, Value | undefined>, fresh: Row[]): Row[] {
