@@ -227,6 +227,13 @@ impl RawLog {
     }
 
     /// See there.
+    #[wasm_bindgen(js_name = appendEvent)]
+    pub fn append_event(&mut self, length: u32) {
+        area::seal(bytes(), length as usize);
+        self.append(length);
+    }
+
+    /// See there.
     #[wasm_bindgen(js_name = appendBytes)]
     pub fn append_bytes(&mut self, payload: &[u8], now_ms: f64) {
         self.appended(|journal| journal.append(payload, (now_ms * 1e6) as u64));
@@ -248,6 +255,17 @@ impl RawLog {
     /// See there.
     pub fn read(&self, from: u64, to: u64, max: u32) -> u32 {
         area::read(bytes(), &self.journal, from, to, max)
+    }
+
+    /// See there.
+    #[wasm_bindgen(js_name = checkEvents)]
+    pub fn check_events(&self, count: u32) {
+        area::check_events(bytes(), count as usize);
+    }
+
+    /// See there.
+    pub fn advance(&mut self, next: u64) {
+        self.journal.skip_to(next);
     }
 
     /// See there.

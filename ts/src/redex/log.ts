@@ -131,7 +131,7 @@ export class Log {
       this.#door.logAppender?.(this.raw, true) ?? (() => this.raw.appendEvent(area.words[LENGTH] ?? 0));
     area.words[LENGTH] = event.length;
     this.#appendEvent();
-    return this.#appended('append');
+    return this.#appended('append', 1);
   }
 
   /** Appends all payloads or none; null for no payloads. */
