@@ -82,10 +82,15 @@ export class Connections {
     for (;;) {
       const record = await unless(target.signal, this.#choose(service, target, tried, last));
       tried.add(record.instance);
+      const opening = this.#openOn(record, use, wait);
       try {
-        return await unless(target.signal, this.#openOn(record, use, wait));
+        return await unless(target.signal, opening);
       } catch (error) {
         if (error instanceof MarketrixError && error.code === WRONG_INSTANCE) this.#directory.drop(record);
+        if (target.signal?.aborted) {
+          // Nobody waits for it any more.
+          opening.then(({ pipe }) => pipe.close()).catch(() => {});
+        }
         if (target.signal?.aborted || !notReached(error)) throw error;
         last = error;
       }

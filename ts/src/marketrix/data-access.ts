@@ -126,7 +126,7 @@ export class DataNamespace {
       this.#layout.dataChannel(this.#name),
       JSON.stringify(key),
     ];
-    const reply = await this.#redis.eval('data set', DATA_SET, [this.#key(key)], args);
+    const reply = await this.#redis.eval('data set', DATA_SET, [this.#key(key)], args, true);
     return settled(key, reply, ifVersion);
   }
 
@@ -138,7 +138,7 @@ export class DataNamespace {
       this.#layout.dataChannel(this.#name),
       JSON.stringify(key),
     ];
-    const reply = await this.#redis.eval('data del', DATA_DEL, [this.#key(key)], args);
+    const reply = await this.#redis.eval('data del', DATA_DEL, [this.#key(key)], args, true);
     return settled(key, reply, ifVersion) > 0;
   }
 

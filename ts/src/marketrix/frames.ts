@@ -1,7 +1,7 @@
 /** Frames: a 4-byte length, then that many bytes of JSON text in UTF-8 (90 §5). */
 import { isAscii } from 'node:buffer';
 import { MarketrixError } from '../errors.js';
-import { fromJson, toJson, toText } from './json.js';
+import { fromJson, mayHoldBytes, toJson, toText } from './json.js';
 
 /** Bytes of the length prefix. */
 export const HEADER_BYTES = 4;
@@ -111,6 +111,7 @@ export class FrameDecoder {
   #split(bytes: Buffer, sink: FrameSink): number {
     // One conversion serves all frames of the chunk as long as every byte is ASCII.
     const ascii = isAscii(bytes) ? bytes.toString('latin1') : undefined;
+    const mayHold = this.#bytes && (ascii === undefined || mayHoldBytes(ascii));
     let at = 0;
     while (at + HEADER_BYTES <= bytes.length) {
       const length = this.#endian === 'big' ? bytes.readUInt32BE(at) : bytes.readUInt32LE(at);
@@ -123,7 +124,7 @@ export class FrameDecoder {
       }
       if (length > 0) {
         const text = ascii === undefined ? toText(bytes.subarray(start, end)) : ascii.slice(start, end);
-        sink(fromJson(text, this.#bytes), end - at);
+        sink(fromJson(text, mayHold), end - at);
       }
       at = end;
     }

@@ -119,6 +119,11 @@ export function toText(payload: Buffer): string {
   return payload.toString('utf8');
 }
 
+/** Whether a text may hold a key `$bytes`, escaped or not. */
+export function mayHoldBytes(text: string): boolean {
+  return text.includes('$') || text.includes('\\u');
+}
+
 /**
  * Value of a JSON text.
  *
@@ -133,7 +138,7 @@ export function fromJson(text: string, bytes: boolean): unknown {
     throw protocol('frame is not JSON', error);
   }
   if (typeof value !== 'object' || value === null) return value;
-  const restore = bytes && (text.includes('$') || text.includes('\\u'));
+  const restore = bytes && mayHoldBytes(text);
   if (restore || text.length > MIN_DEEP_BYTES) return inspect(value, restore, 1);
   return value;
 }

@@ -111,7 +111,7 @@ export class Link {
         clearTimeout(timer);
         reject(failure('closed before it was established'));
         if (link) {
-          if (link.#inflight > 0 && !link.#leaving) counters.connectionsLost += 1;
+          if (!link.#leaving && !link.#draining) counters.connectionsLost += 1;
           clearTimeout(link.#idle);
           onClosed(link, link.#dead);
         }
@@ -170,10 +170,13 @@ export class Link {
       });
     }
     const stream = this.#request(use);
-    const answer = this.#answer(stream);
+    let early: FramePipe | undefined;
+    // Told at once, before the stream's own end, which would look like a call that ended without a result.
+    const answer = this.#answer(stream, (error) => early?.close(error));
     const agreement = this.#agreement;
     if (agreement && !wait) {
       const pipe = this.#pipe(stream, agreement);
+      early = pipe;
       answer.then(
         () => pipe.start(),
         (error) => pipe.close(error),
@@ -236,7 +239,7 @@ export class Link {
   }
 
   /** Waits for the headers of the answer. */
-  #answer(stream: ClientHttp2Stream): Promise<Agreement> {
+  #answer(stream: ClientHttp2Stream, onRefused: (error: Error) => void): Promise<Agreement> {
     const { record } = this;
     const answer = new Promise<Agreement>((resolve, reject) => {
       const timer = setTimeout(() => {
@@ -253,7 +256,12 @@ export class Link {
         clearTimeout(timer);
         const status = headers[constants.HTTP2_HEADER_STATUS];
         if (Number(status) === 200) this.#accept(headers, resolve, reject);
-        else readRefusal(stream, Number(status), record).then(reject);
+        else {
+          readRefusal(stream, Number(status), record, (error) => {
+            onRefused(error);
+            reject(error);
+          });
+        }
       });
       stream.once('close', () => {
         clearTimeout(timer);
@@ -289,34 +297,50 @@ export class Link {
   }
 }
 
-/** Reads the body of a refusal: `{"error": {"code", "message"}}`. Never rejects. */
-function readRefusal(stream: ClientHttp2Stream, status: number, record: PeerRecord): Promise<MarketrixError> {
+/** Reads the body of a refusal: `{"error": {"code", "message"}}`. */
+function readRefusal(
+  stream: ClientHttp2Stream,
+  status: number,
+  record: PeerRecord,
+  done: (error: MarketrixError) => void,
+): void {
   const remote = refOf(record);
-  return new Promise((resolve) => {
-    const parts: Buffer[] = [];
-    let size = 0;
-    stream.on('data', (part: Buffer) => {
-      size += part.length;
-      if (size <= MAX_ERROR_BODY) parts.push(part);
-    });
-    const done = () => {
-      let error: { code?: unknown; message?: unknown } = {};
-      try {
-        const body = JSON.parse(Buffer.concat(parts).toString('utf8')) as { error?: typeof error } | null;
-        error = body?.error ?? {};
-      } catch {
-        // Not our form: the status has to do.
-      }
-      const message = typeof error.message === 'string' ? error.message : 'refused';
-      const wrong = error.code === 'wrong-target';
-      resolve(
-        wrong
-          ? new MarketrixError('connect', `${record.host}:${record.port}: ${message}`, { remote, code: WRONG_INSTANCE })
-          : new MarketrixError('rejected', `${status} ${message}`, { remote, code: String(status), data: error }),
-      );
-      if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
-    };
-    stream.once('end', done);
-    stream.once('close', done);
+  const parts: Buffer[] = [];
+  let size = 0;
+  let told = false;
+  const finish = () => {
+    if (told) return;
+    told = true;
+    const { code, message } = refusalOf(parts);
+    done(
+      code === 'wrong-target'
+        ? new MarketrixError('connect', `${record.host}:${record.port}: ${message}`, { remote, code: WRONG_INSTANCE })
+        : new MarketrixError('rejected', `${status} ${message}`, {
+            remote,
+            code: String(status),
+            data: { code, message },
+          }),
+    );
+    if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+  };
+  stream.on('data', (part: Buffer) => {
+    size += part.length;
+    if (size <= MAX_ERROR_BODY) parts.push(part);
   });
+  stream.once('end', finish);
+  stream.prependOnceListener('close', finish);
+}
+
+function refusalOf(parts: Buffer[]): { code: string | undefined; message: string } {
+  let error: { code?: unknown; message?: unknown } = {};
+  try {
+    const body = JSON.parse(Buffer.concat(parts).toString('utf8')) as { error?: typeof error } | null;
+    error = body?.error ?? {};
+  } catch {
+    // Not our form: the status has to do.
+  }
+  return {
+    code: typeof error.code === 'string' ? error.code : undefined,
+    message: typeof error.message === 'string' ? error.message : 'refused',
+  };
 }

@@ -54,7 +54,6 @@ export class FramePipe {
     this.outbox = new Outbox(stream, { ...options });
     this.inbox = new Inbox(stream, { endian, maxFrameBytes, bytes: envelope }, counters, (e) => this.#badFrame(e));
     counters.streams += 1;
-    stream.on('end', () => this.#onEnd());
     stream.on('error', () => {}); // 'close' follows and tells the code
     this.closed = new Promise((resolve, reject) => {
       const onClose = () => {
@@ -75,6 +74,7 @@ export class FramePipe {
 
   /** Begins to read: the handshake succeeded. */
   start(): void {
+    this.#stream.on('end', () => this.#onEnd());
     this.inbox.start();
   }
 

@@ -1,12 +1,13 @@
 /** The connection to Redis: one client for commands, one for subscriptions, both coming back by themselves. */
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { Cluster, Redis, type RedisOptions, ReplyError } from 'ioredis';
 import { MarketrixError } from '../errors.js';
-import { Backoff } from '../flow/index.js';
+import { Backoff, delay } from '../flow/index.js';
 import type { Counters } from './counters.js';
 import type { Script } from './scripts.js';
 
 /** Attempts per command before it is reported as failed. */
 const TRIES = 3;
+const RETRY_MS = { baseMs: 50, maxMs: 500, jitter: 0.2 } as const;
 const RECONNECT_MS = { baseMs: 100, maxMs: 5000, jitter: 0.2 } as const;
 
 type Client = Redis | Cluster;
@@ -20,6 +21,24 @@ function isClient(value: unknown): value is Client {
 
 function hasWord(error: unknown, start: string): boolean {
   return error instanceof Error && error.message.startsWith(start);
+}
+
+/** Resolves when the client can take commands, rejects when it is not connected. */
+function connected(client: Client): Promise<void> {
+  if (client.status === 'ready') return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const done = (error?: Error) => {
+      client.off('ready', onReady);
+      client.off('close', onClose);
+      if (error) reject(error);
+      else resolve();
+    };
+    const onReady = () => done();
+    const onClose = () => done(new Error('Redis is out of reach'));
+    client.on('ready', onReady);
+    client.on('close', onClose);
+    if (client.status === 'reconnecting' || client.status === 'close' || client.status === 'end') onClose();
+  });
 }
 
 /** Commands and subscriptions of one peer. */
@@ -39,7 +58,9 @@ export class RedisLink {
     this.#own = !isClient(source);
     const backoff = new Backoff(RECONNECT_MS);
     const options: RedisOptions = {
-      maxRetriesPerRequest: TRIES,
+      // A command fails at once while Redis is away, instead of waiting for it in a queue; `run` tries again.
+      maxRetriesPerRequest: 0,
+      enableOfflineQueue: false,
       connectTimeout: 5000,
       retryStrategy: (times) => {
         if (times === 1) backoff.reset();
@@ -67,29 +88,33 @@ export class RedisLink {
     this.#offset = redisNow - (asked + Date.now()) / 2;
   }
 
-  /** Runs commands on the client. @throws MarketrixError `discovery` when Redis is out of reach. */
-  async run<T>(what: string, work: (client: Client) => Promise<T>): Promise<T> {
-    if (this.#closed) throw new MarketrixError('closed', 'the peer has left');
-    try {
-      return await work(this.#commands);
-    } catch (error) {
-      this.#counters.redisFailures += 1;
-      throw new MarketrixError('discovery', `${what}: ${error instanceof Error ? error.message : String(error)}`, {
-        cause: error,
-      });
-    }
+  /**
+   * Runs commands on the client, up to three times while Redis is out of reach. `once`: what was sent is not sent
+   * again, because it might have been done.
+   *
+   * @throws MarketrixError `discovery`.
+   */
+  run<T>(what: string, work: (client: Client) => Promise<T>, once = false): Promise<T> {
+    return this.#on(this.#commands, what, work, once);
   }
 
   /** Runs a script, sending its text when Redis does not know it. */
-  eval(what: string, script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
-    return this.run(what, async (client) => {
+  eval(
+    what: string,
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    once = false,
+  ): Promise<unknown> {
+    const work = async (client: Client) => {
       try {
         return await client.evalsha(script.sha, keys.length, ...keys, ...args);
       } catch (error) {
         if (!hasWord(error, 'NOSCRIPT')) throw error;
         return await client.eval(script.text, keys.length, ...keys, ...args);
       }
-    });
+    };
+    return this.run(what, work, once);
   }
 
   /** All keys that begin with `prefix`. */
@@ -123,7 +148,12 @@ export class RedisLink {
     };
     try {
       const subscriber = this.#subscribed();
-      await this.run(`subscribe ${channel}`, () => subscriber.subscribe(channel) as Promise<unknown>);
+      await this.#on(
+        subscriber,
+        `subscribe ${channel}`,
+        (client) => client.subscribe(channel) as Promise<unknown>,
+        false,
+      );
     } catch (error) {
       stop();
       throw error;
@@ -144,13 +174,35 @@ export class RedisLink {
     if (this.#own) this.#commands.disconnect();
   }
 
+  async #on<T>(client: Client, what: string, work: (client: Client) => Promise<T>, once: boolean): Promise<T> {
+    const backoff = new Backoff(RETRY_MS);
+    for (;;) {
+      if (this.#closed) throw new MarketrixError('closed', 'the peer has left');
+      let sent = false;
+      try {
+        // A client of the application has its own way with commands while it is not connected.
+        if (this.#own || client === this.#subscriber) await connected(client);
+        sent = true;
+        return await work(client);
+      } catch (error) {
+        this.#counters.redisFailures += 1;
+        const text = error instanceof Error ? error.message : String(error);
+        // An answer of Redis is an answer; only a connection that failed is tried again.
+        if (backoff.attempts + 1 === TRIES || (sent && (once || error instanceof ReplyError))) {
+          throw new MarketrixError('discovery', `${what}: ${text}`, { cause: error });
+        }
+      }
+      await delay(backoff.next());
+    }
+  }
+
   #subscribed(): Client {
     if (this.#subscriber) return this.#subscriber;
     // Subscriptions are renewed by the client after each reconnect.
     const subscriber =
       this.#commands instanceof Cluster
         ? this.#commands.duplicate()
-        : this.#commands.duplicate({ maxRetriesPerRequest: TRIES, autoResubscribe: true });
+        : this.#commands.duplicate({ maxRetriesPerRequest: 0, enableOfflineQueue: false, autoResubscribe: true });
     subscriber.on('message', (channel: string, message: string) => {
       for (const listener of this.#listeners.get(channel) ?? []) listener(message);
     });

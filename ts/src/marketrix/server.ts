@@ -56,7 +56,7 @@ export class MeshServer {
   readonly #onStream: (accepted: Accepted) => void;
   /** Open streams by connection. */
   readonly #sessions = new Map<ServerHttp2Session, number>();
-  readonly #pipes = new Map<FramePipe, Agreement>();
+  readonly #pipes = new Map<FramePipe, Accepted>();
   #draining = false;
 
   constructor(
@@ -102,19 +102,22 @@ export class MeshServer {
   /** Refuses new streams, and tells everybody who is connected. */
   drain(): void {
     this.#draining = true;
-    for (const [pipe, { envelope }] of this.#pipes) {
-      if (envelope && !pipe.outbox.ended) pipe.outbox.trySend(frames.bye('leaving'));
+    for (const [pipe, { agreement }] of this.#pipes) {
+      if (agreement.envelope && !pipe.outbox.ended) pipe.outbox.trySend(frames.bye('leaving'));
     }
     for (const session of this.#sessions.keys()) if (!session.destroyed) session.goaway(constants.NGHTTP2_NO_ERROR);
   }
 
-  /** Half-closes what is still open, so that the other side sees an end and not a break. */
+  /** Half-closes streams of messages, so that the other side sees an end and not a break. */
   async endStreams(): Promise<void> {
-    await Promise.allSettled([...this.#pipes.keys()].map((pipe) => pipe.outbox.end()));
+    const streams = [...this.#pipes.values()].filter(({ use }) => use === 'stream');
+    await Promise.allSettled(streams.map(({ pipe }) => pipe.outbox.end()));
   }
 
   /** Closes everything. */
   close(): Promise<void> {
+    const left = new MarketrixError('closed', 'the peer has left');
+    for (const pipe of this.#pipes.keys()) pipe.close(left);
     for (const session of this.#sessions.keys()) session.destroy();
     return new Promise((resolve) => {
       this.#server.close(() => resolve());
@@ -171,11 +174,12 @@ export class MeshServer {
       counters: this.#counters,
     });
     pipe.outbox.limitFrames(agreement.maxFrameBytes);
-    this.#pipes.set(pipe, agreement);
+    const accepted = { pipe, agreement, use };
+    this.#pipes.set(pipe, accepted);
     const forget = () => this.#pipes.delete(pipe);
     pipe.closed.then(forget, forget);
     pipe.start();
-    this.#onStream({ pipe, agreement, use });
+    this.#onStream(accepted);
   }
 
   #busy(open: number): Refusal | undefined {

@@ -144,7 +144,9 @@ describe('two peers', () => {
       ctx.signal.addEventListener('abort', () => told.push('left'));
       for (let i = 0; ; i++) yield i;
     });
-    await expect(client.call('slow', 'hang', null, { timeoutMs: 30 })).rejects.toMatchObject({ kind: 'timeout' });
+    server.handle('warm', () => 'up');
+    await client.call('slow', 'warm');
+    await expect(client.call('slow', 'hang', null, { timeoutMs: 150 })).rejects.toMatchObject({ kind: 'timeout' });
     await until(() => told.length === 1, 'the handler hears of the time-out');
     expect(['timeout', 'connection-lost']).toContain(told[0]);
     const controller = new AbortController();

@@ -1,12 +1,14 @@
 /** What the tests of Marketrix Mesh share: peers that leave by themselves, own Redis servers, waiting for conditions. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import { onTestFinished } from 'vitest';
-import { type MeshOptions, MeshPeer } from '../../src/marketrix.js';
+import { type DiscoveryLayout, layouts, type MeshOptions, MeshPeer } from '../../src/marketrix.js';
 
+const ROOT = join(import.meta.dirname, '..', '..', '..');
 export const REDIS = process.env.MESHRING_TEST_REDIS ?? 'redis://127.0.0.1:6379';
 export const PYTHON = join(import.meta.dirname, '..', '..', '..', '.cache', 'venv', 'bin', 'python');
 export const PYTHON_MISSING = existsSync(PYTHON) ? undefined : 'no .cache/venv/bin/python with h2 and redis';
@@ -118,4 +120,110 @@ export function selfSigned(): { key: Buffer; cert: Buffer; keyFile: string; cert
   const args = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
   execFileSync('openssl', [...args, ...subject, '-keyout', keyFile, '-out', certFile], { stdio: 'ignore' });
   return { key: readFileSync(keyFile), cert: readFileSync(certFile), keyFile, certFile };
+}
+
+let bundle: Promise<string> | undefined;
+
+/** The process `peer.ts` as one file that Node runs. */
+function peerProcess(): Promise<string> {
+  bundle ??= (async () => {
+    const outfile = join(ROOT, '.cache', `marketrix-peer-${process.pid}.cjs`);
+    await build({
+      entryPoints: [join(import.meta.dirname, 'processes', 'peer.ts')],
+      outfile,
+      bundle: true,
+      packages: 'external',
+      platform: 'node',
+      format: 'cjs',
+      target: 'es2022',
+      logLevel: 'error',
+    });
+    process.once('exit', () => rmSync(outfile, { force: true }));
+    return outfile;
+  })();
+  return bundle;
+}
+
+/** Runs a peer in a process of its own; resolves when it has joined. */
+export async function spawnPeer(
+  options: Partial<MeshOptions> & { service: string; keyPrefix: string },
+): Promise<ChildProcess> {
+  const settings = {
+    redis: REDIS,
+    ...options,
+    listen: { host: '127.0.0.1', advertiseHost: '127.0.0.1', ...options.listen },
+  };
+  const child = spawn(process.execPath, [await peerProcess(), JSON.stringify(settings)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.stdout?.once('data', () => resolve());
+    child.once('exit', (code) => reject(new Error(`the peer ended with ${code}`)));
+  });
+  return child;
+}
+
+/** A TCP relay in front of a port that can cut connections after a number of bytes, or go deaf. */
+export class Relay {
+  port = 0;
+  /** Bytes after which the next connection is cut, counted over both directions; undefined: never. */
+  cutAfter: number | undefined;
+  readonly #sockets = new Set<Socket>();
+  readonly #server: Server;
+
+  private constructor(target: () => number) {
+    this.#server = createServer((inner) => {
+      const outer = connect(target(), '127.0.0.1');
+      let left = this.cutAfter ?? Number.POSITIVE_INFINITY;
+      for (const [from, to] of [
+        [inner, outer],
+        [outer, inner],
+      ] as const) {
+        this.#sockets.add(from);
+        from.on('error', () => {});
+        from.on('close', () => {
+          this.#sockets.delete(from);
+          to.destroy();
+        });
+        from.on('data', (chunk: Buffer) => {
+          const part = chunk.subarray(0, Math.max(0, left));
+          left -= chunk.length;
+          if (part.length > 0) to.write(part);
+          if (left <= 0) to.end(() => [inner, outer].map((socket) => socket.destroy()));
+        });
+      }
+    });
+  }
+
+  static async to(target: () => number): Promise<Relay> {
+    const relay = new Relay(target);
+    await new Promise<void>((resolve) => relay.#server.listen(0, '127.0.0.1', resolve));
+    const address = relay.#server.address();
+    relay.port = typeof address === 'object' && address ? address.port : 0;
+    onTestFinished(() => {
+      relay.cut();
+      relay.#server.close();
+    });
+    return relay;
+  }
+
+  /** Cuts everything now. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** A layout whose records lead through this relay. */
+  layout(keyPrefix: string): DiscoveryLayout {
+    const standard = layouts.standard(keyPrefix);
+    return {
+      ...standard,
+      decode: (text, service) => {
+        const record = standard.decode(text, service);
+        return record && { ...record, port: this.port };
+      },
+    };
+  }
 }
