@@ -299,16 +299,11 @@ export class Net implements WaitableBus {
     const stop = () => end.abort();
     signal.addEventListener('abort', stop, { once: true });
     try {
-      const woken = new Promise<void>((resolve) => {
-        this.#waiters.add(resolve);
-        end.signal.addEventListener('abort', () => this.#waiters.delete(resolve) && resolve(), { once: true });
-      });
-      this.#raw.setWaiting?.(true);
       const known = cursor === undefined ? new Map<number, string>() : decodeCursor(cursor);
       const positions = new Map<number, string | undefined>();
       for (const shard of shards ?? Array(this.#readable).keys()) positions.set(shard, known.get(shard));
-      if (waitForStore) await Promise.race([waitForStore(positions, end.signal), woken]);
-      else if (!this.#hasBehind(positions)) await woken;
+      const here = this.#wokenFor(waitForStore ? undefined : positions, end.signal);
+      await (waitForStore ? Promise.race([waitForStore(positions, end.signal), here]) : here);
       return true;
     } finally {
       end.abort();
@@ -497,6 +492,27 @@ export class Net implements WaitableBus {
   #ticked(): void {
     if (this.#waiters.size > 0) this.#wakeAll();
     if (this.#raw.takeAttention?.()) this.#store?.dispatcher?.poke();
+  }
+
+  /** Resolves when the log holds events behind the positions, when the bus is shut down, or when the signal aborts. */
+  async #wokenFor(positions: ReadonlyMap<number, string | undefined> | undefined, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && !this.#isClosed) {
+      let wake = () => {};
+      const woken = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      // Registered before the look, so that an event in between is not missed.
+      this.#waiters.add(wake);
+      signal.addEventListener('abort', wake);
+      this.#raw.setWaiting?.(true);
+      try {
+        if (positions && this.#hasBehind(positions)) return;
+        await woken;
+      } finally {
+        this.#waiters.delete(wake);
+        signal.removeEventListener('abort', wake);
+      }
+    }
   }
 
   /** Called by the drain of another thread. */
