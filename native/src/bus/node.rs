@@ -81,6 +81,8 @@ impl Node {
             return None;
         }
         let lane = Arc::new(Lane::new(self.ring_bytes));
+        // The drain thread may sleep since before this ring was there: the first publication wakes it.
+        lane.ring.field(ASLEEP).store(1, Ordering::SeqCst);
         state.lanes.push(lane.clone());
         state.publish_acceptance();
         Some(lane)

@@ -145,7 +145,7 @@ impl Shard {
             Backpressure::DropOldest if full => self.make_room(raw.len()),
             Backpressure::DropNewest | Backpressure::FailProducer if full => return self.reject(),
             Backpressure::Sample(rate) => {
-                if self.store.len() >= self.bounds.events / 4 * 3 {
+                if self.store.len() >= self.bounds.events.saturating_mul(3) / 4 {
                     self.sampled += 1;
                     if full || !self.sampled.is_multiple_of(rate.max(1)) {
                         return self.reject();
@@ -181,7 +181,7 @@ impl Shard {
     /// Number of events that surely fit, however they are spread, if together they have at most `staged` bytes.
     pub fn surely_free(&self, mode: Backpressure, staged: usize) -> u64 {
         let limit = match mode {
-            Backpressure::Sample(_) => self.bounds.events / 4 * 3,
+            Backpressure::Sample(_) => self.bounds.events.saturating_mul(3) / 4,
             _ => self.bounds.events,
         };
         if self.store.bytes().saturating_add(staged) > self.bounds.bytes {
