@@ -222,10 +222,7 @@ const seedOf = (n) => {
   const identities = Array.from({ length: 500 }, (_, n) => Identity.fromSeed(seedOf(n)));
   const payloads = identities.map((identity, n) =>
     encodeAnnouncement(
-      signAnnouncement(
-        { ...announcements[n], nodeId: identity.nodeId, entityId: identity.entityId },
-        identity.toBytes(),
-      ),
+      signAnnouncement({ ...announcements[n], nodeId: identity.nodeId, entityId: identity.entityId }, identity),
     ),
   );
   note(

@@ -1,5 +1,5 @@
 /** Announcements: canonical JSON, signature, decoding (40 §5). */
-import { nodeIdOf, signWith, verifySignature } from '../identity/index.js';
+import { nodeIdOf, verifySignature } from '../identity/index.js';
 import { JsonMalformed, JsonReader } from './json.js';
 import { canonicalSocketAddress } from './socket-address.js';
 import { compareUtf8, sortedDistinct } from './utf8-order.js';
@@ -34,6 +34,11 @@ export interface Announcement {
   readonly hopCount: number;
   /** Address as seen from outside, canonical text. */
   readonly reflexAddr?: string;
+}
+
+/** Signs messages: an `Identity`. */
+export interface AnnouncementSigner {
+  sign(message: Uint8Array): Uint8Array;
 }
 
 const U64_MAX = 0xffff_ffff_ffff_ffffn;
@@ -79,9 +84,9 @@ export function encodeAnnouncement(a: Announcement): Uint8Array {
   return encoder.encode(head(a) + signature + hops + tail(a));
 }
 
-/** A copy signed by the owner of a seed (32 bytes). */
-export function signAnnouncement(a: Announcement, seed: Uint8Array): Announcement {
-  return { ...a, hopCount: 0, signature: new Uint8Array(signWith(seed, signedPayload(a))) };
+/** A copy signed by an identity, which must be the one of `entityId` for others to accept it. */
+export function signAnnouncement(a: Announcement, signer: AnnouncementSigner): Announcement {
+  return { ...a, hopCount: 0, signature: new Uint8Array(signer.sign(signedPayload(a))) };
 }
 
 /** Whether the key of `entityId` made the signature. That the node id belongs to the key is not looked at. */

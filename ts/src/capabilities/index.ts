@@ -1,5 +1,6 @@
 /** Capabilities: what nodes announce, the index of it, and queries. */
 export * from './announcement.js';
+export { Announcer, type AnnouncerOptions } from './announcer.js';
 export {
   CapabilityIndex,
   type CapabilityIndexOptions,

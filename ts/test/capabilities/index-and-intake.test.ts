@@ -189,7 +189,7 @@ describe('intake', () => {
   };
   const signed = (who: number, version: number, tags: string[], change: Partial<Announcement> = {}) => {
     const { hopCount = 0, ...rest } = change;
-    const a = signAnnouncement(announce(who, version, tags, rest), (people[who] as Identity).toBytes());
+    const a = signAnnouncement(announce(who, version, tags, rest), people[who] as Identity);
     return encodeAnnouncement({ ...a, hopCount });
   };
 

@@ -50,7 +50,7 @@ describe('announcements of recorded sets', () => {
       hopCount: 0,
     };
     expect(text(signedPayload(unsigned))).toBe(v.signed_payload_utf8);
-    const signed = signAnnouncement(unsigned, identity.toBytes());
+    const signed = signAnnouncement(unsigned, identity);
     const encoded = encodeAnnouncement(signed);
     expect(text(encoded)).toBe(v.announcement_utf8);
     const decoded = decodeAnnouncement(bytes(v.announcement_hex));

@@ -1,0 +1,156 @@
+/**
+ * When a node says what about itself (40 §6, §16). No I/O and no timer: the owner asks `poll` at the `deadline`, after
+ * every change, and sends what it gets to all peers.
+ */
+import { MeshringError } from '../errors.js';
+import {
+  ANNOUNCEMENT_TTL_SECS,
+  type Announcement,
+  type AnnouncementSigner,
+  encodeAnnouncement,
+  MAX_OWN_ANNOUNCEMENT_BYTES,
+  signAnnouncement,
+} from './announcement.js';
+import { HOST_CLOCK, type IndexClock } from './capability-index.js';
+import { announcedTags, type NatClass, projectCapabilities } from './project.js';
+import type { CapabilitySet } from './types.js';
+
+/** Shortest time between two broadcasts, in milliseconds. */
+export const MIN_BROADCAST_MS = 10_000;
+
+/** Options of an announcer. */
+export interface AnnouncerOptions {
+  /** Who announces. */
+  readonly identity: AnnouncementSigner & { readonly nodeId: bigint; readonly entityId: Uint8Array };
+  readonly clock?: IndexClock;
+  /** Life of the announcements in seconds, 1..2^32−1, default 300. They are renewed after half of it. */
+  readonly ttlSecs?: number;
+}
+
+/** What the node itself put into its announcements. */
+interface Baseline {
+  readonly tags: readonly string[];
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/** Makes the announcements of one node: versions, signatures, the rate limit, renewals. */
+export class Announcer {
+  readonly #identity: AnnouncerOptions['identity'];
+  readonly #clock: IndexClock;
+  readonly #ttlSecs: number;
+  #baseline: Baseline | undefined;
+  #services: readonly string[] = [];
+  #nat: NatClass = 'unknown';
+  #reflexAddr: string | undefined;
+  #version = 0n;
+  #latest: { readonly announcement: Announcement; readonly bytes: Uint8Array; readonly madeMs: number } | undefined;
+  /** Whether the latest announcement still has to be broadcast. */
+  #pending = false;
+  #broadcastMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: AnnouncerOptions) {
+    this.#identity = options.identity;
+    this.#clock = options.clock ?? HOST_CLOCK;
+    this.#ttlSecs = options.ttlSecs ?? ANNOUNCEMENT_TTL_SECS;
+  }
+
+  /** The latest announcement, for the node's own index; `undefined` before the first one. */
+  get latest(): Announcement | undefined {
+    return this.#latest?.announcement;
+  }
+
+  /** Bytes of the latest announcement, for a peer that has just come. */
+  get latestBytes(): Uint8Array | undefined {
+    return this.#latest?.bytes;
+  }
+
+  /**
+   * Announces a set. Throws `MeshringError`: `invalid-argument` for wrong types, `too-large` for a set that would not
+   * survive the longest way; what was announced before stays then.
+   */
+  announce(caps: CapabilitySet): Announcement {
+    const { tags, metadata } = projectCapabilities(caps);
+    return this.#make({ tags, metadata: new Map(Object.entries(metadata)) });
+  }
+
+  /** Changes the node's own tags (chains, heat) and announces. Nothing happens before the first `announce`. */
+  editTags(edit: (tags: readonly string[]) => string[]): Announcement | undefined {
+    return this.#baseline && this.#make({ ...this.#baseline, tags: edit(this.#baseline.tags) });
+  }
+
+  /** RPC services that the node serves; announces when they changed. */
+  setServices(services: Iterable<string>): void {
+    const next = [...new Set(services)].sort();
+    if (next.join('\n') === this.#services.join('\n')) return;
+    this.#services = next;
+    this.renew();
+  }
+
+  /** How the node is reached from outside; announces at once when it changed. */
+  setNat(nat: NatClass, reflexAddr: string | undefined): void {
+    if (nat === this.#nat && reflexAddr === this.#reflexAddr) return;
+    this.#nat = nat;
+    this.#reflexAddr = reflexAddr;
+    this.#broadcastMs = Number.NEGATIVE_INFINITY;
+    this.renew();
+  }
+
+  /** Announces the same again under a new version: after a failed session has recovered, its peer forgot us. */
+  renew(): void {
+    if (this.#baseline) this.#make(this.#baseline);
+  }
+
+  /** Bytes to send to all peers now, or `undefined`. */
+  poll(): Uint8Array | undefined {
+    const now = this.#clock.monotonicMs();
+    if (this.#latest && now - this.#latest.madeMs >= this.#renewMs) this.renew();
+    if (!this.#pending || now - this.#broadcastMs < MIN_BROADCAST_MS) return undefined;
+    this.#pending = false;
+    this.#broadcastMs = now;
+    return this.#latest?.bytes;
+  }
+
+  /** When `poll` has something to do next, in the clock's milliseconds. */
+  deadline(): number | undefined {
+    if (!this.#latest) return undefined;
+    const renewal = this.#latest.madeMs + this.#renewMs;
+    return this.#pending ? Math.min(renewal, this.#broadcastMs + MIN_BROADCAST_MS) : renewal;
+  }
+
+  get #renewMs(): number {
+    return this.#ttlSecs * 500;
+  }
+
+  #make(baseline: Baseline): Announcement {
+    const timestampNs = this.#clock.wallNs();
+    // Unix milliseconds: a restarted node is newer than what peers remember of it.
+    const byClock = timestampNs / 1_000_000n;
+    const version = byClock > this.#version ? byClock : this.#version + 1n;
+    const announcement = signAnnouncement(
+      {
+        nodeId: this.#identity.nodeId,
+        entityId: new Uint8Array(this.#identity.entityId),
+        version,
+        timestampNs,
+        ttlSecs: this.#ttlSecs,
+        tags: announcedTags(baseline.tags, this.#services, this.#nat),
+        metadata: baseline.metadata,
+        hopCount: 0,
+        ...(this.#reflexAddr === undefined ? {} : { reflexAddr: this.#reflexAddr }),
+      },
+      this.#identity,
+    );
+    const bytes = encodeAnnouncement(announcement);
+    if (bytes.length > MAX_OWN_ANNOUNCEMENT_BYTES) {
+      throw new MeshringError(
+        'too-large',
+        `capability: announcement is ${bytes.length} bytes, limit ${MAX_OWN_ANNOUNCEMENT_BYTES}`,
+      );
+    }
+    this.#baseline = baseline;
+    this.#version = version;
+    this.#latest = { announcement, bytes, madeMs: this.#clock.monotonicMs() };
+    this.#pending = true;
+    return announcement;
+  }
+}
