@@ -8,7 +8,7 @@ const root = join(import.meta.dirname, '..', '..', '..', '..');
 
 /** Bundles a program that imports `meshring/zebus` with the sources here, so that it runs without a build. */
 export async function bundle(program: string): Promise<string> {
-  const outfile = join(root, '.cache', 'zebus-programs', `${basename(program, '.mjs')}.mjs`);
+  const outfile = join(root, '.cache', 'zebus-programs', `${basename(program).replace(/\.\w+$/, '')}.mjs`);
   mkdirSync(join(root, '.cache', 'zebus-programs'), { recursive: true });
   await build({
     absWorkingDir: root,
