@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Cleanup, until } from './support/buses.js';
 import { bundle, Program } from './support/programs.js';
@@ -54,6 +57,18 @@ describe('the echo sample', () => {
     expect(echo.errors).toEqual([
       'failed to start bus: zebus:registration-failed: failed to register to directory:',
       '    tried Abc.Zebus.Directory.0 [tcp://127.0.0.1:9]: timeout after 200ms',
+    ]);
+  });
+});
+
+describe('without the package zeromq', () => {
+  it('everything loads, and the transport says what to install when it starts', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'zebus-'));
+    cleanup.add(() => rmSync(folder, { recursive: true }));
+    const echo = run(await bundle('samples/zebus/echo.mjs', folder));
+    expect(await echo.exit).toBe(0);
+    expect(echo.errors).toEqual([
+      'failed to start bus: zebus:transport-unavailable: ZmqTransport needs the optional package "zeromq": install it with `npm install zeromq@6`',
     ]);
   });
 });

@@ -1,5 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { build } from 'esbuild';
 import { until } from './buses.js';
@@ -7,9 +7,11 @@ import { until } from './buses.js';
 const root = join(import.meta.dirname, '..', '..', '..', '..');
 
 /** Bundles a program that imports `meshring/zebus` with the sources here, so that it runs without a build. */
-export async function bundle(program: string): Promise<string> {
-  const outfile = join(root, '.cache', 'zebus-programs', `${basename(program).replace(/\.\w+$/, '')}.mjs`);
-  mkdirSync(join(root, '.cache', 'zebus-programs'), { recursive: true });
+export async function bundle(program: string, folder = join(root, '.cache', 'zebus-programs')): Promise<string> {
+  // Test files run side by side: each has its own copy.
+  const outfile = join(folder, `${basename(program).replace(/\.\w+$/, '')}-${process.pid}.mjs`);
+  mkdirSync(folder, { recursive: true });
+  process.once('exit', () => rmSync(outfile, { force: true }));
   await build({
     absWorkingDir: root,
     entryPoints: [program],
