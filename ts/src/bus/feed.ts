@@ -1,7 +1,9 @@
 /** The position of a stream in a bus, and the fetching that moves it (10 §7). Iterators of one stream share a feed. */
 import { describeType, MeshringError } from '../errors.js';
+import type { RedisStreamDedup } from '../redis-dedup.js';
 import type { PollRequest, PollResponseData, StoredEvent, SubscribeOpts } from '../types.js';
 import { decodeCursor, encodeCursor, type Positions } from './cursor.js';
+import { dedupMemory, unseen } from './dedup.js';
 import { filterText } from './filter.js';
 import { TAIL, WAIT, type WaitableBus } from './wait.js';
 
@@ -68,6 +70,7 @@ export class Feed {
   readonly #limit: number;
   readonly #interval: number;
   readonly #backoff: number;
+  readonly #dedup: RedisStreamDedup | undefined;
 
   /** Position behind the page at hand. */
   #cursor: string | undefined;
@@ -102,6 +105,7 @@ export class Feed {
     this.#interval = Math.max(MIN_INTERVAL, interval);
     this.#backoff = Math.max(this.#interval, backoff);
     this.#nextIdleMs = this.#interval;
+    this.#dedup = dedupMemory(options.dedup);
     this.#cursor = options.cursor;
     this.#before = options.cursor;
     if (options.fromNow) {
@@ -252,7 +256,7 @@ export class Feed {
     this.#polledAt = performance.now();
     const moved = nextId !== undefined && nextId !== null && nextId !== before;
     this.#before = before;
-    this.#page = events;
+    this.#page = unseen(events, this.#dedup);
     this.#at = 0;
     if (moved) this.#cursor = nextId;
     const full = events.length >= this.#limit;
@@ -269,7 +273,7 @@ export class Feed {
   }
 
   #request(cursor: string | undefined): PollRequest {
-    const { filter, ordering, shards, dedup } = this.#options;
+    const { filter, ordering, shards } = this.#options;
     // A foreign bus knows filters as text only.
     this.#filter ??= filter === undefined || filter === null ? '' : filterText(filter);
     const request: PollRequest = { limit: this.#limit };
@@ -277,7 +281,6 @@ export class Feed {
     if (this.#filter !== '') request.filter = this.#filter;
     if (ordering !== undefined) request.ordering = ordering;
     if (shards !== undefined) request.shards = shards;
-    if (dedup !== undefined) request.dedup = dedup;
     return request;
   }
 

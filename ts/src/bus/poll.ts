@@ -1,7 +1,9 @@
 /** The poll algorithm (10 §5.1) over any store: fair pages, or one merged by time stamp. */
 import { MeshringError, wrongType } from '../errors.js';
+import type { RedisStreamDedup } from '../redis-dedup.js';
 import type { PollRequest, PollResponseData } from '../types.js';
 import { decodeCursor, encodeCursor, invalidCursor, type Positions } from './cursor.js';
+import { dedupMemory, unseen } from './dedup.js';
 import { type CompiledFilter, compileFilter } from './filter.js';
 import { FairPage } from './poll-fair.js';
 import { MergedPage } from './poll-merged.js';
@@ -22,13 +24,14 @@ interface Checked {
   readonly ordering: 'none' | 'insertion_ts';
   readonly shards: readonly number[];
   readonly positions: Positions;
+  readonly dedup: RedisStreamDedup | undefined;
 }
 
 /** Polls one store. Keeps nothing between polls except the positions of the last cursor it gave out. */
 export class Poller {
   readonly #reader: ShardReader;
-  /** Consumers mostly come back with the cursor of the page before. */
-  #last: { cursor: string; positions: Positions } | undefined;
+  /** Consumers mostly come back with the cursor of the page before; with `dedup` they go on with the same memory. */
+  #last: { cursor: string; positions: Positions; dedup: RedisStreamDedup | undefined } | undefined;
 
   constructor(reader: ShardReader) {
     this.#reader = reader;
@@ -79,7 +82,10 @@ export class Poller {
       const reason = id === undefined ? undefined : this.#reader.checkId(id);
       if (reason !== undefined) throw invalidCursor(`shard ${shard}: ${reason}`);
     }
-    return { limit, filter, ordering: ordering ?? 'none', shards, positions };
+    const wanted = dedupMemory(request.dedup);
+    const known = request.cursor !== undefined && this.#last?.cursor === request.cursor ? this.#last.dedup : undefined;
+    const dedup = wanted && known?.capacity === wanted.capacity ? known : wanted;
+    return { limit, filter, ordering: ordering ?? 'none', shards, positions, dedup };
   }
 
   #shards(asked: number[] | undefined): number[] {
@@ -139,9 +145,13 @@ export class Poller {
     let nextId = request.cursor ?? undefined;
     if (positions) {
       nextId = encodeCursor(positions);
-      this.#last = { cursor: nextId, positions };
+      this.#last = { cursor: nextId, positions, dedup: checked.dedup };
     }
-    const response: PollResponseData = { events, nextId, hasMore: unread && positions !== undefined };
+    const response: PollResponseData = {
+      events: unseen(events, checked.dedup),
+      nextId,
+      hasMore: unread && positions !== undefined,
+    };
     if (failedShards.length > 0) response.failedShards = failedShards;
     if (lost > 0) response.lost = lost;
     if (truncated) response.truncated = true;

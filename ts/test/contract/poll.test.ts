@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { decodeCursor, encodeCursor } from '../../src/bus/cursor.js';
 import { Poller } from '../../src/bus/poll.js';
 import type { ShardReader } from '../../src/bus/reader.js';
+import { EventStream } from '../../src/bus/stream.js';
 import { TransportReader } from '../../src/bus/transport-reader.js';
 import { MeshringError } from '../../src/errors.js';
 import type { PollRequest, PollResponseData, StoredEvent } from '../../src/types.js';
@@ -279,6 +280,44 @@ describe('poll over a store', () => {
     const store = new StoreInMemory([numbered(3, 0), numbered(3, 1)]);
     store.failing.set(0, closed);
     await expect(new Poller(new TransportReader(store, 2)).poll({ limit: 1 })).rejects.toBe(closed);
+  });
+});
+
+describe('dedup', () => {
+  // A producer that tried every batch of ten twice; the last event is of another producer.
+  const entries: Entry[] = Array.from({ length: 60 }, (_, i) => {
+    const n = Math.floor(i / 20) * 10 + (i % 10);
+    return { raw: String(n), ts: BigInt(i), dedupId: `1:0:0:${n}` };
+  });
+  entries.push({ raw: 'other', ts: 60n }, { raw: 'other', ts: 61n });
+  const wanted = [...Array.from({ length: 30 }, (_, i) => String(i)), 'other', 'other'];
+  const source = () => new Poller(new TransportReader(new StoreInMemory([entries]), 1));
+
+  it('leaves out what was seen in this walk, and goes on where everything was', async () => {
+    for (const limit of [3, 10, 100]) {
+      const pages = await walk(source(), { limit, dedup: true });
+      expect(events(pages).map((event) => event.raw)).toEqual(wanted);
+    }
+    expect(events(await walk(source(), { limit: 7 }))).toHaveLength(62);
+    expect((await source().poll({ limit: 1 })).events[0]).toMatchObject({ dedupId: '1:0:0:0' });
+  });
+
+  it('remembers as many ids as it is told', async () => {
+    const pages = await walk(source(), { limit: 5, dedup: 4 });
+    expect(events(pages)).toHaveLength(62);
+    expect(() => source().poll({ limit: 1, dedup: -1 })).toThrow(RangeError);
+    expect(() => source().poll({ limit: 1, dedup: 'yes' as never })).toThrow('dedup must be a boolean or a number');
+  });
+
+  it('works in streams over any bus', async () => {
+    const poller = source();
+    const bus = { poll: async (request: PollRequest) => poller.poll(request) };
+    const got: string[] = [];
+    for await (const event of new EventStream(bus, { limit: 10, dedup: 100 })) {
+      got.push(event.raw);
+      if (got.length === wanted.length) break;
+    }
+    expect(got).toEqual(wanted);
   });
 });
 

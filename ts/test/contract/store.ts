@@ -6,6 +6,8 @@ export interface Entry {
   /** `null` = an entry that cannot be read. */
   raw: string | null;
   ts: bigint;
+  /** Stable id over retries. */
+  dedupId?: string;
 }
 
 const encoder = new TextEncoder();
@@ -40,8 +42,10 @@ export class StoreInMemory implements Transport {
     const entries = this.shards[shard] ?? [];
     const start = Math.max(0, indexBehind(afterId));
     const looked = entries.slice(start, start + limit);
-    const events = looked.flatMap(({ raw, ts }, i): StoreEvent[] =>
-      raw === null ? [] : [{ id: idOf(start + i), raw: encoder.encode(raw), ts }],
+    const events = looked.flatMap(({ raw, ts, dedupId }, i): StoreEvent[] =>
+      raw === null
+        ? []
+        : [{ id: idOf(start + i), raw: encoder.encode(raw), ts, ...(dedupId === undefined ? {} : { dedupId }) }],
     );
     const nextId = looked.length > 0 ? idOf(start + looked.length - 1) : undefined;
     return { events, nextId, hasMore: start + limit < entries.length };
