@@ -1,8 +1,9 @@
 /** Configurations of channels, by name and by prefix (32 §2, §3). */
-import type { CapabilityFilter } from '../capabilities/index.js';
+import { type CapabilityFilter, requirementsOf } from '../capabilities/index.js';
 import { canonicalChannelHash, channelNameProblem, isChannelPrefix } from '../channel-name/index.js';
 import { MeshringError } from '../errors.js';
-import { VISIBILITIES, type Visibility } from '../subnets/index.js';
+import type { TokenIssuers } from '../identity/index.js';
+import { packSubnet, type SubnetId, VISIBILITIES, type Visibility } from '../subnets/index.js';
 
 /** Most registered channels of a node. */
 export const MAX_REGISTERED_CHANNELS = 65_536;
@@ -24,6 +25,10 @@ export interface ChannelConfig {
   publishCaps?: CapabilityFilter;
   /** What a subscriber must offer. */
   subscribeCaps?: CapabilityFilter;
+  /** Whose tokens count; default `owner` (an addition of ours, see `TokenIssuers`). */
+  tokenIssuers?: TokenIssuers;
+  /** Subnets that see an `exported` channel, with everything below them (an addition of ours). */
+  exportTo?: SubnetId[];
 }
 
 function fail(kind: string, text: string): MeshringError {
@@ -44,6 +49,8 @@ export function checkChannelConfig(config: ChannelConfig): void {
   if (maxRatePps !== undefined && (!Number.isInteger(maxRatePps) || maxRatePps < 1 || maxRatePps > 0xffff_ffff)) {
     throw fail('invalid-config', `maxRatePps must be an integer in [1, 4294967295], got ${String(maxRatePps)}`);
   }
+  for (const target of config.exportTo ?? []) packSubnet(target);
+  for (const filter of [config.publishCaps, config.subscribeCaps]) if (filter !== undefined) requirementsOf(filter);
 }
 
 /** Registered channels. Decisions are made by name; a hash only leads to the name. */

@@ -9,6 +9,7 @@ export {
   wireChannelHash,
 } from '../channel-name/index.js';
 export { type ChannelConfig, ChannelRegistry, checkChannelConfig, MAX_REGISTERED_CHANNELS } from './config.js';
+export { ChannelGate, type ChannelGateOptions, type GateGuard, type GatePeers } from './gate.js';
 export {
   decodeMembership,
   encodeMembership,
@@ -16,5 +17,6 @@ export {
   type MembershipMessage,
   type RejectReason,
 } from './membership.js';
+export { ChannelRate } from './rate.js';
 export { MAX_CHANNELS_PER_PEER, Roster } from './roster.js';
 export { AuthThrottle, MAX_FAILURES, PAUSE_MS, WINDOW_MS } from './throttle.js';

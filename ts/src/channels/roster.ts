@@ -96,6 +96,11 @@ export class Roster {
     ];
   }
 
+  /** Every membership; the roster may be changed while it is walked. */
+  memberships(): { channel: string; peer: bigint }[] {
+    return [...this.#peers].flatMap(([peer, channels]) => [...channels.keys()].map((channel) => ({ channel, peer })));
+  }
+
   /** Recipients of the next publish: every broadcast member, and one of each queue group in turn. */
   dispatch(channel: string): bigint[] {
     const membership = this.#channels.get(channel);

@@ -14,6 +14,7 @@ export {
   hasValidSignature,
   isValidAt,
   scopeBit,
+  TOKEN_BYTES,
   type TokenFields,
   type TokenScope,
 } from './token-bytes.js';

@@ -122,6 +122,11 @@ export class TokenCache {
     return this.#floors.size > 0 && token.generation < (this.#floors.get(toHex(token.issuer)) ?? 0);
   }
 
+  /** An empty cache with the same clock and tolerance. */
+  scratch(): TokenCache {
+    return new TokenCache({ clock: this.#clock, skewSeconds: Number(this.#skew), maxSlots: 1 });
+  }
+
   /** Current time of this cache, Unix seconds. */
   now(): bigint {
     return this.#clock();

@@ -1,0 +1,236 @@
+import { describe, expect, it } from 'vitest';
+import {
+  AuthThrottle,
+  type ChannelConfig,
+  ChannelGate,
+  ChannelRate,
+  ChannelRegistry,
+  PAUSE_MS,
+  Roster,
+} from '../../src/channels/index.js';
+import { TokenCache } from '../../src/identity/index.js';
+import { delegateToken, Identity, type IssueTokenOptions } from '../../src/identity.js';
+import { packSubnet } from '../../src/subnets/index.js';
+
+const owner = Identity.generate();
+const [alice, bob] = [Identity.generate(), Identity.generate()];
+const ALICE = 10n;
+const BOB = 20n;
+
+/** A node with its gate, two announced peers, and clocks in the test's hand. */
+function node(config: Omit<ChannelConfig, 'name'> = {}, options: { unknownSubnet?: 'deny'; ownSubnet?: number } = {}) {
+  const state = {
+    ms: 0,
+    seconds: BigInt(Math.floor(Date.now() / 1000)),
+    tags: new Map<bigint, string[]>(),
+    entities: new Map<bigint, Uint8Array>([
+      [ALICE, alice.entityId],
+      [BOB, bob.entityId],
+    ]),
+    subnets: new Map<bigint, number>(),
+    ownTags: [] as string[],
+    granted: new Set<string>(),
+  };
+  const registry = new ChannelRegistry();
+  registry.register({ name: 'a/b', ...config });
+  const roster = new Roster();
+  const cache = new TokenCache({ clock: () => state.seconds });
+  const gate = new ChannelGate({
+    registry,
+    roster,
+    cache,
+    throttle: new AuthThrottle(),
+    peers: {
+      tagsOf: (peer) => state.tags.get(peer) ?? [],
+      entityOf: (peer) => state.entities.get(peer),
+      subnetOf: (peer) => state.subnets.get(peer),
+    },
+    guard: {
+      grant: (peer, channel) => state.granted.add(`${peer} ${channel}`),
+      revoke: (peer, channel) => state.granted.delete(`${peer} ${channel}`),
+    },
+    ownEntity: owner.entityId,
+    ownSubnet: options.ownSubnet ?? 0,
+    ownTags: () => state.ownTags,
+    unknownSubnet: options.unknownSubnet,
+    monotonicMs: () => state.ms,
+  });
+  return { gate, registry, roster, cache, state };
+}
+
+const issue = (issuer: Identity, subject: Identity, change: Partial<IssueTokenOptions> = {}) =>
+  issuer.issueToken({ subject: subject.entityId, scope: ['subscribe'], channel: 'a/b', ttlSeconds: 60, ...change });
+
+describe('subscribing', () => {
+  it('to an open channel: granted, listed, and again without change', () => {
+    const { gate, state } = node();
+    expect([gate.subscribe(ALICE, 'a/b'), gate.subscribe(ALICE, 'a/b')]).toEqual(['none', 'none']);
+    expect([gate.recipients('a/b'), [...state.granted]]).toEqual([[ALICE], [`${ALICE} a/b`]]);
+    gate.unsubscribe(ALICE, 'a/b');
+    gate.unsubscribe(BOB, 'never');
+    expect([gate.recipients('a/b'), state.granted.size]).toEqual([[], 0]);
+    expect([gate.subscribe(ALICE, 'other'), gate.subscribe(0n, 'a/b')]).toEqual(['unknown-channel', undefined]);
+  });
+
+  it('with a token of the owner', () => {
+    const { gate, cache } = node({ requireToken: true });
+    expect(gate.subscribe(ALICE, 'a/b')).toBe('unauthorized');
+    expect(gate.subscribe(ALICE, 'a/b', issue(owner, alice).bytes)).toBe('none');
+    expect(gate.recipients('a/b')).toEqual([ALICE]);
+    gate.unsubscribe(ALICE, 'a/b');
+    // It is kept, and need not be shown again.
+    expect([cache.length, gate.subscribe(ALICE, 'a/b')]).toEqual([1, 'none']);
+  });
+
+  it.each([
+    ['for somebody else', () => issue(owner, bob).bytes],
+    ['of another channel', () => issue(owner, alice, { channel: 'a/c' }).bytes],
+    ['of another scope', () => issue(owner, alice, { scope: ['publish', 'admin'] }).bytes],
+    ['signed by the subscriber', () => issue(alice, alice).bytes],
+    ['that was changed', () => Uint8Array.from(issue(owner, alice).bytes, (byte, i) => (i === 96 ? 9 : byte))],
+    ['of another length', () => new Uint8Array(161)],
+    ['of nothing', () => new Uint8Array()],
+  ])('a token %s opens nothing and is not kept', (_name, token) => {
+    const { gate, cache } = node({ requireToken: true });
+    expect(gate.subscribe(ALICE, 'a/b', token())).toBe('unauthorized');
+    expect([cache.length, gate.recipients('a/b')]).toEqual([0, []]);
+  });
+
+  it('nobody plants tokens for others in the shared cache', () => {
+    const { gate, cache } = node({ requireToken: true });
+    gate.subscribe(ALICE, 'a/b', issue(owner, alice).bytes);
+    gate.subscribe(ALICE, 'a/b', issue(owner, bob, { scope: ['subscribe'] }).bytes);
+    expect([cache.length, gate.subscribe(BOB, 'a/b')]).toEqual([1, 'unauthorized']);
+  });
+
+  it('a delegated token counts when the owner’s delegation is known; anyone’s when that was asked for', () => {
+    const delegation = issue(owner, bob, { scope: ['subscribe', 'delegate'], delegationDepth: 1 });
+    const child = delegateToken(bob, delegation, alice.entityId, ['subscribe']);
+    const { gate } = node({ requireToken: true });
+    expect(gate.subscribe(ALICE, 'a/b', child.bytes)).toBe('unauthorized');
+    expect(gate.subscribe(BOB, 'a/b', delegation.bytes)).toBe('none');
+    expect(gate.subscribe(ALICE, 'a/b', child.bytes)).toBe('none');
+    expect(node({ requireToken: true, tokenIssuers: [bob.entityId] }).gate.subscribe(ALICE, 'a/b', child.bytes)).toBe(
+      'none',
+    );
+    expect(
+      node({ requireToken: true, tokenIssuers: 'any' }).gate.subscribe(ALICE, 'a/b', issue(alice, alice).bytes),
+    ).toBe('none');
+  });
+
+  it('needs a peer that announced itself when a token is wanted', () => {
+    const { gate, state } = node({ requireToken: true });
+    state.entities.clear();
+    expect(gate.subscribe(ALICE, 'a/b', issue(owner, alice).bytes)).toBe('unauthorized');
+    const open = node({ subscribeCaps: { requireTags: ['software.os=linux'] } });
+    open.state.entities.clear();
+    open.state.tags.set(ALICE, ['software.os:linux']); // by meaning, not by spelling
+    expect([open.gate.subscribe(ALICE, 'a/b'), open.gate.subscribe(BOB, 'a/b')]).toEqual(['none', 'unauthorized']);
+  });
+
+  it('tokens and capabilities must hold together', () => {
+    const { gate, state } = node({ requireToken: true, subscribeCaps: { requireGpu: true } });
+    expect(gate.subscribe(ALICE, 'a/b', issue(owner, alice).bytes)).toBe('unauthorized');
+    state.tags.set(ALICE, ['hardware.gpu']);
+    expect(gate.subscribe(ALICE, 'a/b')).toBe('unauthorized');
+    expect(gate.subscribe(ALICE, 'a/b', issue(owner, alice).bytes)).toBe('none');
+  });
+
+  it('sixteen failures get their true reason, then 30 seconds of silence', () => {
+    const { gate, state } = node({ requireToken: true });
+    for (let i = 0; i < 16; i++)
+      expect(gate.subscribe(ALICE, i % 2 ? 'a/b' : 'x')).toBe(i % 2 ? 'unauthorized' : 'unknown-channel');
+    expect(gate.subscribe(ALICE, 'a/b', issue(owner, alice).bytes)).toBe('rate-limited');
+    state.ms = PAUSE_MS;
+    expect(gate.subscribe(ALICE, 'a/b', issue(owner, alice).bytes)).toBe('none');
+  });
+
+  it('the 1025th channel is refused, a repeated one at the limit is not', () => {
+    const { gate, registry } = node();
+    for (let i = 0; i < 1025; i++) registry.register({ name: `c/${i}` });
+    for (let i = 0; i < 1024; i++) expect(gate.subscribe(ALICE, `c/${i}`)).toBe('none');
+    expect([gate.subscribe(ALICE, 'c/1024'), gate.subscribe(ALICE, 'c/7')]).toEqual(['too-many-channels', 'none']);
+    expect(gate.peerFailed(ALICE)).toHaveLength(1024);
+    expect(gate.subscribe(ALICE, 'c/1024')).toBe('none');
+  });
+});
+
+describe('visibility', () => {
+  const us = packSubnet({ levels: [3] });
+  const blue = packSubnet({ levels: [3, 7] });
+  const green = packSubnet({ levels: [3, 8] });
+  it.each([
+    ['subnet-local', blue, 'none'],
+    ['subnet-local', us, 'unauthorized'],
+    ['parent-visible', us, 'none'],
+    ['parent-visible', green, 'unauthorized'],
+    ['parent-visible', undefined, 'none'],
+    ['exported', blue, 'unauthorized'],
+    ['global', green, 'none'],
+  ] as const)('%s to %s: %s', (visibility, subnet, reason) => {
+    const { gate, state } = node({ visibility }, { ownSubnet: blue });
+    if (subnet !== undefined) state.subnets.set(ALICE, subnet);
+    expect(gate.subscribe(ALICE, 'a/b')).toBe(reason);
+  });
+
+  it('is looked at again with every publish; unknown subnets can be kept off; exports have a table', () => {
+    const { gate, state } = node({ visibility: 'subnet-local' }, { ownSubnet: blue });
+    state.subnets.set(ALICE, blue);
+    gate.subscribe(ALICE, 'a/b');
+    state.subnets.set(ALICE, green);
+    expect(gate.recipients('a/b')).toEqual([]);
+    state.subnets.set(ALICE, blue);
+    expect(gate.recipients('a/b')).toEqual([ALICE]);
+    expect(node({ visibility: 'parent-visible' }, { unknownSubnet: 'deny' }).gate.subscribe(ALICE, 'a/b')).toBe(
+      'unauthorized',
+    );
+    const exported = node({ visibility: 'exported', exportTo: [{ levels: [3] }] });
+    exported.state.subnets.set(ALICE, green);
+    expect([exported.gate.subscribe(ALICE, 'a/b'), exported.gate.subscribe(BOB, 'a/b')]).toEqual([
+      'none',
+      'unauthorized',
+    ]);
+  });
+});
+
+describe('as time goes by', () => {
+  it('an expired token ends the membership with the next publish or sweep', () => {
+    const { gate, state } = node({ requireToken: true });
+    gate.subscribe(ALICE, 'a/b', issue(owner, alice, { ttlSeconds: 3 }).bytes);
+    gate.subscribe(BOB, 'a/b', issue(owner, bob, { ttlSeconds: 30 }).bytes);
+    expect(new Set(gate.recipients('a/b'))).toEqual(new Set([ALICE, BOB]));
+    state.seconds += 4n;
+    expect(gate.recipients('a/b')).toEqual([BOB]);
+    expect(state.granted).toEqual(new Set([`${BOB} a/b`]));
+    state.seconds += 30n;
+    expect(gate.sweep()).toEqual([{ peer: BOB, channel: 'a/b' }]);
+    expect([gate.sweep(), state.granted.size]).toEqual([[], 0]);
+  });
+
+  it('a revoked generation ends it too', () => {
+    const { gate, cache } = node({ requireToken: true });
+    const token = issue(owner, alice, { generation: 3 });
+    gate.subscribe(ALICE, 'a/b', token.bytes);
+    cache.revokeBelow(owner.entityId, 4);
+    expect(gate.recipients('a/b')).toEqual([]);
+    expect(gate.subscribe(ALICE, 'a/b', token.bytes)).toBe('unauthorized');
+  });
+
+  it('what the node announces decides whether it may publish', () => {
+    const { gate, state } = node({ publishCaps: { requireTags: ['camera'] }, requireToken: true });
+    expect([gate.mayPublish('a/b'), gate.mayPublish('unregistered')]).toEqual([false, true]);
+    state.ownTags = ['camera'];
+    expect(gate.mayPublish('a/b')).toBe(true);
+  });
+
+  it('a rate fills again with time, up to one second’s worth', () => {
+    const rate = new ChannelRate(10, 0);
+    expect([rate.take(10, 0), rate.take(1, 0), rate.take(1, 99), rate.take(1, 100)]).toEqual([
+      true,
+      false,
+      false,
+      true,
+    ]);
+    expect([rate.take(10, 60_000), rate.take(1, 60_000)]).toEqual([true, false]);
+  });
+});
