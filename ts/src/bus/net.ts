@@ -312,9 +312,9 @@ export class Net implements WaitableBus {
     }
   }
 
-  [TAIL](): string | undefined | null {
+  [TAIL](): Promise<string | undefined> | string | undefined | null {
     this.#assertOpen();
-    if (!this.#log) return null;
+    if (!this.#log) return this.#store?.transport.tail ? this.#storeTail(this.#store.transport) : null;
     this.#sweep();
     const positions = this.#raw.positions();
     const tail = new Map<number, string>();
@@ -323,6 +323,18 @@ export class Net implements WaitableBus {
       if (newest > 0) tail.set(shard, this.#log.id(newest));
     }
     return tail.size > 0 ? encodeCursor(tail) : undefined;
+  }
+
+  async #storeTail(transport: Transport): Promise<string | undefined> {
+    const release = platform.keepAlive();
+    try {
+      const tail = await transport.tail?.([...Array(this.#readable).keys()]);
+      return tail && tail.size > 0 ? encodeCursor(tail) : undefined;
+    } catch (error) {
+      throw new MeshringError('poll-failed', `Poll failed: adapter error: ${text(error)}`, { cause: error });
+    } finally {
+      release();
+    }
   }
 
   // --- Lifecycle ------------------------------------------------------------------------------------------------

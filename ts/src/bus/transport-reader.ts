@@ -81,6 +81,7 @@ export class TransportReader implements ShardReader {
     scan: number,
     filter: CompiledFilter | undefined,
   ): Promise<ReadPage> {
+    if (this.#transport.read) return this.#transport.read(shard, after, limit, scan, filter);
     const found: StoreEvent[] = [];
     let position = after;
     let left = scan;

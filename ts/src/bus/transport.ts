@@ -129,6 +129,11 @@ export interface Transport {
    * Without it the node polls.
    */
   waitForData?(positions: ReadonlyMap<number, string | undefined>, signal: AbortSignal): Promise<void>;
+  /**
+   * Id of the newest entry of each of the shards that has one, as of now. Without it a stream that starts with what
+   * comes next walks through the store.
+   */
+  tail?(shards: readonly number[]): Promise<ReadonlyMap<number, string>>;
   /** Additional counters for `stats()`. */
   stats?(): Record<string, unknown>;
 }

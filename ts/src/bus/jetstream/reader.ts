@@ -5,7 +5,7 @@ import { TransportError } from '../transport.js';
 import { PackedPage } from '../wire/page.js';
 import { type NatsLane, whileRunning } from './lane.js';
 import type { JetStreamSettings } from './options.js';
-import { type Streams, streamName, subjectName } from './streams.js';
+import { api, type Streams, streamName, subjectName } from './streams.js';
 import { Tail } from './tail.js';
 
 /** Consumers of one shard that are kept for readers at different positions. */
@@ -57,6 +57,30 @@ export class StreamTails {
       this.#warn(`jetstream: shard ${shard}: message ${page.firstUnreadable} is not readable and was skipped`);
     }
     return { pages: [page], more };
+  }
+
+  /**
+   * Sequence of the newest message of each stream that has had one.
+   *
+   * @throws TransportError
+   */
+  async newest(shards: readonly number[]): Promise<Map<number, string>> {
+    const connection = await this.#lane.connection();
+    const newest = new Map<number, string>();
+    const look = async (shard: number) => {
+      await this.#streams.ensure(connection, shard);
+      const subject = `STREAM.INFO.${streamName(this.#settings.prefix, shard)}`;
+      const found = await api<{ state: { last_seq: number } }>(
+        connection,
+        subject,
+        '',
+        this.#settings.requestTimeoutMs,
+      );
+      if ('error' in found) throw new TransportError('transient', found.error.description ?? `${subject} failed`);
+      if (found.state.last_seq > 0) newest.set(shard, String(found.state.last_seq));
+    };
+    await Promise.all(shards.map(look));
+    return newest;
   }
 
   /** Resolves when one of the shards has messages behind its position, or when `signal` aborts. */

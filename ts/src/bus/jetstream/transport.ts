@@ -122,6 +122,10 @@ export class JetStreamTransport implements Transport {
     return open !== undefined && [open.reading, ...open.writing].some((lane) => lane.healthy);
   }
 
+  async tail(shards: readonly number[]): Promise<ReadonlyMap<number, string>> {
+    return this.#opened().tails.newest(shards);
+  }
+
   async waitForData(positions: ReadonlyMap<number, string | undefined>, signal: AbortSignal): Promise<void> {
     await this.#open?.tails.wait(positions, signal);
   }

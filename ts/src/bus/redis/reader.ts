@@ -6,7 +6,7 @@ import { PackedPage } from '../wire/page.js';
 import { classify } from './classify.js';
 import { Lane, whileRunning } from './connection.js';
 import type { RedisSettings, RedisTarget } from './options.js';
-import { command, decodeReplies, ReplyError } from './resp.js';
+import { command, decodeReplies, type Reply, ReplyError } from './resp.js';
 import { streamKey } from './writer.js';
 
 /** Entries that one XRANGE asks for at most. */
@@ -63,6 +63,27 @@ export class StreamReader {
     const { pages, more } = await this.pages(shard, after, limit);
     const events = pages.flatMap((page) => Array.from({ length: page.count }, (_, i) => page.storeEvent(i)));
     return { events, nextId: pages.findLast((page) => page.looked > 0)?.lastId, hasMore: more };
+  }
+
+  /** Id of the newest entry of each stream that has one. */
+  async tail(shards: readonly number[]): Promise<Map<number, string>> {
+    const keys = shards.map((shard) => streamKey(this.#settings.prefix, shard));
+    const requests = keys.map((key) => command('XREVRANGE', key, '+', '-', 'COUNT', 1));
+    const tail = new Map<number, string>();
+    if (requests.length === 0) return tail;
+    let replies: Reply[];
+    try {
+      const connection = await this.#lane.connection();
+      replies = await connection.replies(requests, requests.length, this.#settings.commandTimeoutMs);
+    } catch (error) {
+      throw whileRunning(error, this.#target);
+    }
+    for (const [i, reply] of replies.entries()) {
+      if (reply instanceof ReplyError) throw classify(reply.text);
+      const newest = Array.isArray(reply) ? reply[0] : undefined;
+      if (Array.isArray(newest)) tail.set(shards[i] as number, String(newest[0]));
+    }
+    return tail;
   }
 
   async #range(shard: number, after: string | undefined, limit: number): Promise<{ page: PackedPage; more: boolean }> {

@@ -99,6 +99,10 @@ export class RedisTransport implements Transport {
     return open !== undefined && [open.reading, ...open.writing].some((lane) => lane.healthy);
   }
 
+  async tail(shards: readonly number[]): Promise<ReadonlyMap<number, string>> {
+    return this.#opened().reader.tail(shards);
+  }
+
   async waitForData(positions: ReadonlyMap<number, string | undefined>, signal: AbortSignal): Promise<void> {
     await this.#open?.reader.wait(positions, signal);
   }
