@@ -1,5 +1,6 @@
 /** Filters of `listTasks`, `listMemories` and the watches: checked and translated once, then tested per entry. */
 import { MeshringError, wrongType } from '../errors.js';
+import { wellFormed } from './postcard.js';
 import type { Flag, Key } from './table.js';
 import { high, low, u64 } from './u64.js';
 
@@ -112,7 +113,7 @@ function bound(value: bigint | number | null | undefined): Bound | undefined {
 function text(filter: string, field: string, value: unknown): string | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== 'string') throw wrongType(filter, field, value, 'a string', 'StringExpected');
-  return value;
+  return wellFormed(value);
 }
 
 function texts(filter: string, field: string, value: unknown): string[] {
