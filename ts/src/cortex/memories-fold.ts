@@ -3,7 +3,6 @@ import { Dispatch } from './event.js';
 import { Fold, type Start } from './fold.js';
 import type { EventLog } from './log.js';
 import { type MemoriesModel, type Memory, writeTags } from './memories-model.js';
-import { wellFormed } from './postcard.js';
 import { high, low, u64 } from './u64.js';
 
 function checkText(operation: string, argument: string, value: unknown): void {
@@ -30,14 +29,13 @@ export class MemoriesFold extends Fold<Memory, MemoriesModel> {
     checkText('store', 'source', source);
     const tail = this.begin('store');
     tail.u64(low(key), high(key));
-    tail.string(content);
-    writeTags(tags, tail);
-    tail.string(source);
+    const ownContent = tail.string(content);
+    const ownTags = writeTags(tags, tail);
+    const ownSource = tail.string(source);
     tail.u64(low(now), high(now));
     const seq = this.write('store', Dispatch.MemoryStored);
     if (this.due) {
-      const own = tags.map(wellFormed);
-      this.model.stored(low(key), high(key), wellFormed(content), own, wellFormed(source), low(now), high(now));
+      this.model.stored(low(key), high(key), ownContent, ownTags, ownSource, low(now), high(now));
       this.wrote(seq);
     }
     return seq;
@@ -50,11 +48,11 @@ export class MemoriesFold extends Fold<Memory, MemoriesModel> {
     checkTags('retag', tags);
     const tail = this.begin('retag');
     tail.u64(low(key), high(key));
-    writeTags(tags, tail);
+    const ownTags = writeTags(tags, tail);
     tail.u64(low(now), high(now));
     const seq = this.write('retag', Dispatch.MemoryRetagged);
     if (this.due) {
-      this.model.retagged(low(key), high(key), tags.map(wellFormed), low(now), high(now));
+      this.model.retagged(low(key), high(key), ownTags, low(now), high(now));
       this.wrote(seq);
     }
     return seq;

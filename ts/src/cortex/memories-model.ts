@@ -337,10 +337,10 @@ export class MemoriesModel extends Model<Memory> {
   }
 }
 
-/** Writes a list of strings. */
-export function writeTags(tags: readonly string[], to: Writer): void {
+/** Writes a list of strings; returns it as it was written. */
+export function writeTags(tags: readonly string[], to: Writer): string[] {
   to.count(tags.length);
-  for (const tag of tags) to.string(tag);
+  return tags.map((tag) => to.string(tag));
 }
 
 function readTags(from: Reader): string[] {

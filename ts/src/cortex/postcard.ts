@@ -100,8 +100,8 @@ export class Writer {
     this.#length += value.length;
   }
 
-  /** Length and UTF-8; lone surrogates become U+FFFD. */
-  string(value: string): void {
+  /** Length and UTF-8. Returns the text as it was written: with U+FFFD in place of lone surrogates. */
+  string(value: string): string {
     const units = value.length;
     if (units <= SHORT) {
       this.#reserve(units + 1);
@@ -116,7 +116,7 @@ export class Writer {
       if (i === units) {
         bytes[start - 1] = units;
         this.#length = start + units;
-        return;
+        return value;
       }
     }
     // One unit is at most three bytes; the text is written behind the longest length prefix and moved down.
@@ -126,6 +126,7 @@ export class Writer {
     this.count(written);
     this.#bytes.copyWithin(this.#length, at + 5, at + 5 + written);
     this.#length += written;
+    return written === units ? value : wellFormed(value);
   }
 
   /** What was written, as a view. */

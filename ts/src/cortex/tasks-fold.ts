@@ -2,7 +2,6 @@ import { wrongType } from '../errors.js';
 import { Dispatch } from './event.js';
 import { Fold, type Start } from './fold.js';
 import type { EventLog } from './log.js';
-import { wellFormed } from './postcard.js';
 import type { Task, TasksModel } from './tasks-model.js';
 import { high, low, u64 } from './u64.js';
 
@@ -32,12 +31,12 @@ export class TasksFold extends Fold<Task, TasksModel> {
     const nowHi = high(now);
     const tail = this.begin(operation);
     tail.u64(lo, hi);
-    tail.string(title);
+    const written = tail.string(title);
     tail.u64(nowLo, nowHi);
     const seq = this.write(operation, dispatch);
     if (this.due) {
-      if (dispatch === Dispatch.TaskCreated) this.model.created(lo, hi, wellFormed(title), nowLo, nowHi);
-      else this.model.renamed(lo, hi, wellFormed(title), nowLo, nowHi);
+      if (dispatch === Dispatch.TaskCreated) this.model.created(lo, hi, written, nowLo, nowHi);
+      else this.model.renamed(lo, hi, written, nowLo, nowHi);
       this.wrote(seq);
     }
     return seq;
