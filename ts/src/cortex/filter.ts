@@ -1,6 +1,7 @@
 /** Filters of `listTasks`, `listMemories` and the watches: checked and translated once, then tested per entry. */
 import { MeshringError, wrongType } from '../errors.js';
 import { wellFormed } from './postcard.js';
+import { Needle } from './signatures.js';
 import type { Flag, Key } from './table.js';
 import { high, low, u64 } from './u64.js';
 
@@ -86,8 +87,8 @@ export interface Query {
   readonly descending: boolean;
   /** `Infinity` = none. */
   readonly limit: number;
-  /** Lower-cased text to find in title or content, or undefined. */
-  readonly needle: string | undefined;
+  /** Text to find in title or content, or undefined. */
+  readonly needle: Needle | undefined;
   readonly source: string | undefined;
   /** Every one of these must be among the tags. */
   readonly allTags: readonly string[];
@@ -158,8 +159,8 @@ function common(
   };
 }
 
-function needle(value: string | undefined): string | undefined {
-  return value === undefined || value === '' ? undefined : value.toLowerCase();
+function needle(value: string | undefined): Needle | undefined {
+  return value === undefined || value === '' ? undefined : new Needle(value);
 }
 
 function objectOf<F extends object>(name: string, filter: F | null | undefined): Partial<F> {

@@ -3,6 +3,7 @@ import type { Query } from './filter.js';
 import { Model } from './model.js';
 import type { Reader, Writer } from './postcard.js';
 import type { Postings } from './query.js';
+import { Signatures } from './signatures.js';
 import type { Key } from './table.js';
 
 /** Stored memory record. Times are Unix nanoseconds of whoever wrote; tags keep order and repetitions. */
@@ -116,6 +117,7 @@ class Inverted {
 /** Folded state of `cortex/memories`. The table's flag is the pin. */
 export class MemoriesModel extends Model<Memory> {
   readonly #contents: string[] = [];
+  readonly #signatures = new Signatures();
   readonly #tags: (readonly string[])[] = [];
   /** Undefined in free slots, so that an inverted index may still name them. */
   readonly #sources: (string | undefined)[] = [];
@@ -237,6 +239,7 @@ export class MemoriesModel extends Model<Memory> {
 
   #fill(slot: number, content: string, tags: readonly string[], source: string): void {
     this.#contents[slot] = content;
+    this.#signatures.forget(slot);
     this.#tags[slot] = this.#shared(tags, slot);
     this.#sources[slot] = this.#bySource.add(source, slot);
   }
@@ -296,6 +299,10 @@ export class MemoriesModel extends Model<Memory> {
     return best;
   }
 
+  eachText({ needle }: Query, visit: (slot: number) => void): void {
+    if (needle !== undefined) this.#signatures.each(this.table.used, needle, visit);
+  }
+
   matchesText(slot: number, query: Query): boolean {
     if (query.source !== undefined && this.#sources[slot] !== query.source) return false;
     if (query.allTags.length > 0 || query.anyTag.length > 0) {
@@ -303,7 +310,8 @@ export class MemoriesModel extends Model<Memory> {
       for (const tag of query.allTags) if (!tags.includes(tag)) return false;
       if (query.anyTag.length > 0 && !query.anyTag.some((tag) => tags.includes(tag))) return false;
     }
-    return query.needle === undefined || (this.#contents[slot] as string).toLowerCase().includes(query.needle);
+    const { needle } = query;
+    return needle === undefined || this.#signatures.contains(slot, this.#contents[slot] as string, needle);
   }
 
   protected encodeRow(slot: number, to: Writer): void {

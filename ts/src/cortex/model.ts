@@ -29,6 +29,7 @@ export abstract class Model<Row extends { readonly id: bigint }> implements Sear
   /** Whether two objects say the same. */
   abstract sameRow(a: Row, b: Row): boolean;
   abstract postings(query: Query): Postings | undefined;
+  abstract eachText(query: Query, visit: (slot: number) => void): void;
   abstract matchesText(slot: number, query: Query): boolean;
   /** Writes one entry of a snapshot, without its key. */
   protected abstract encodeRow(slot: number, to: Writer): void;

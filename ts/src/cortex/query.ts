@@ -2,7 +2,7 @@
  * Planning of queries over a table. Two ways lead to a result: walk an order index and test each entry until the limit
  * is reached, or gather the entries of the rarest condition (a tag, a source, a time range), test and sort those. The
  * walk is tried first with a budget in proportion to what gathering would cost, so that a query never costs much more
- * than the cheaper way.
+ * than the cheaper way. Texts are looked for in the same manner: a short walk, then the signatures of all texts.
  */
 import type { Bound, Query } from './filter.js';
 import type { Cursor, Range } from './order.js';
@@ -20,7 +20,9 @@ export interface Searchable {
   readonly table: Table;
   /** Rarest inverted index that covers all results, or undefined when no condition has one. */
   postings(query: Query): Postings | undefined;
-  /** Tests on texts and tags. */
+  /** Calls `visit` for a superset of the slots whose text contains the query's needle; free slots may be among them. */
+  eachText(query: Query, visit: (slot: number) => void): void;
+  /** Tests on texts and tags; false for free slots. */
   matchesText(slot: number, query: Query): boolean;
 }
 
@@ -147,6 +149,9 @@ export function select(model: Searchable, query: Query): number[] {
   if (postings?.size === 0) return [];
   const total = flagsOf(query).reduce<number>((sum, flag) => sum + table.orders[flag].id.size, 0);
 
+  if (query.needle?.selective && (postings === undefined || postings.size > total / 8)) {
+    return search(model, query, total) ?? walk(model, query, Number.POSITIVE_INFINITY) ?? [];
+  }
   if (postings === undefined) return walk(model, query, Number.POSITIVE_INFINITY) ?? [];
   if (postings.size <= SMALL) return gather(model, query, postings);
   // Sorting costs a few steps more per entry than walking.
@@ -171,11 +176,28 @@ function walk(model: Searchable, query: Query, budget: number): number[] | undef
   return found;
 }
 
+/** Finds a text: a short walk for frequent ones, then the signatures of all; undefined when walking is better. */
+function search(model: Searchable, query: Query, total: number): number[] | undefined {
+  if (query.limit < Number.POSITIVE_INFINITY) {
+    const near = walk(model, query, total / 8);
+    if (near !== undefined) return near;
+  }
+  const found: number[] = [];
+  model.eachText(query, (slot) => {
+    if (matches(model, slot, query)) found.push(slot);
+  });
+  return found.length > total / 8 && total > SMALL ? undefined : sorted(model, query, found);
+}
+
 function gather(model: Searchable, query: Query, postings: Postings): number[] {
   const found: number[] = [];
   postings.each((slot) => {
     if (matches(model, slot, query)) found.push(slot);
   });
+  return sorted(model, query, found);
+}
+
+function sorted(model: Searchable, query: Query, found: number[]): number[] {
   found.sort(comparator(model.table, query));
   if (found.length > query.limit) found.length = query.limit;
   return found;
@@ -197,6 +219,7 @@ export function countMatches(model: Searchable, query: Query): number {
     if (matches(model, slot, query)) count++;
   };
   if (postings !== undefined && postings.size < flagged) postings.each(visit);
+  else if (query.needle?.selective) model.eachText(query, visit);
   else {
     for (const flag of flagsOf(query)) {
       const cursor = table.orders[flag].id.ascending();

@@ -3,6 +3,7 @@ import { type Query, TaskStatus } from './filter.js';
 import { Model } from './model.js';
 import type { Reader, Writer } from './postcard.js';
 import type { Postings } from './query.js';
+import { Signatures } from './signatures.js';
 import type { Key } from './table.js';
 
 /** Stored task record. Times are Unix nanoseconds of whoever wrote. */
@@ -20,6 +21,7 @@ const COMPLETED = 1;
 /** Folded state of `cortex/tasks`. The table's flag is the status. */
 export class TasksModel extends Model<Task> {
   readonly #titles: string[] = [];
+  readonly #signatures = new Signatures();
 
   apply(dispatch: number, tail: Reader): void {
     switch (dispatch) {
@@ -77,6 +79,7 @@ export class TasksModel extends Model<Task> {
     }
     const slot = table.insert(lo, hi, status, createdLo, createdHi, updatedLo, updatedHi);
     this.#titles[slot] = title;
+    this.#signatures.forget(slot);
     this.observer?.changed(slot);
   }
 
@@ -86,6 +89,7 @@ export class TasksModel extends Model<Task> {
     if (slot < 0) return;
     this.observer?.changing(slot);
     this.#titles[slot] = title;
+    this.#signatures.forget(slot);
     this.table.update(slot, this.table.flags[slot] === COMPLETED ? COMPLETED : PENDING, nowLo, nowHi);
     this.observer?.changed(slot);
   }
@@ -141,8 +145,13 @@ export class TasksModel extends Model<Task> {
     return undefined;
   }
 
+  eachText({ needle }: Query, visit: (slot: number) => void): void {
+    if (needle !== undefined) this.#signatures.each(this.table.used, needle, visit);
+  }
+
   matchesText(slot: number, query: Query): boolean {
-    return query.needle === undefined || (this.#titles[slot] as string).toLowerCase().includes(query.needle);
+    const { needle } = query;
+    return needle === undefined || this.#signatures.contains(slot, this.#titles[slot] as string, needle);
   }
 
   protected encodeRow(slot: number, to: Writer): void {

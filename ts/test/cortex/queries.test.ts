@@ -214,3 +214,36 @@ describe('order indexes', () => {
     }
   });
 });
+
+describe('texts', () => {
+  it('are found among many, rare and frequent, before and after changes', () => {
+    const model = new TasksModel();
+    const naive = new Map<bigint, Task>();
+    const words = ['docs', 'Write', 'ship', 'größe', 'naïve', 'zebra', '日本語', 'x'];
+    const put = (id: bigint, title: string) => {
+      model.created(low(id), 0, title, low(id % 97n), 0);
+      naive.set(id, { id, title, status: 'Pending', createdNs: id % 97n, updatedNs: id % 97n });
+    };
+    const check = () => {
+      for (const titleContains of ['DOCS', 'write s', 'öSS', 'zebra 7', '本語', 'x', 'absent', 'ship', 'ï']) {
+        for (const orderBy of ['IdAsc', 'CreatedDesc'] as const) {
+          for (const limit of [undefined, 3, 500]) {
+            const hits = [...naive.values()].filter((task) => contains(task.title, titleContains));
+            const filter = { titleContains, orderBy, limit };
+            const query = taskQuery(filter as TaskFilter);
+            expect(countMatches(model, query)).toBe(hits.length);
+            expect(select(model, query).map((slot) => model.row(slot))).toEqual(sorted(hits, filter));
+          }
+        }
+      }
+    };
+    for (let i = 0n; i < 3000n; i++) put(i, `${words[Number(i % 8n)]} ${words[Number((i * 5n) % 7n)]} ${i}`);
+    check();
+    for (let i = 0n; i < 3000n; i += 3n) put(i, `zebra ${i}`);
+    for (let i = 1n; i < 3000n; i += 7n) {
+      model.deleted(low(i), 0);
+      naive.delete(i);
+    }
+    check();
+  });
+});
