@@ -128,6 +128,11 @@ export class ZebusBus implements Bus {
       this.ownEndpoint = await transport.start(local, {
         frame: this.inbound.frame,
         error: (error) => core.report(error),
+        // Never a failure of a publication.
+        dropped: (error) => {
+          core.counters.dropped++;
+          core.report(error);
+        },
       });
       core.factory = new FrameFactory(
         { senderId: core.peerId, senderEndpoint: this.ownEndpoint, machineName: hostname() },

@@ -238,24 +238,18 @@ export class Inbound {
       this.undecodable(type, message, error);
       return;
     }
-    const invocation = new Invocation(
-      scope,
-      type,
-      content,
-      { originator: message.originator, id: message.id, isLocal: false },
-      (outcome) => this.done(invocation, message, outcome),
-    );
-    core.dispatcher.dispatch(invocation);
+    core.dispatcher.dispatch(new Invocation(scope, type, content, message.originator, message, this.done));
   }
 
-  private done(invocation: Invocation, message: TransportMessage, outcome: Outcome): void {
+  private readonly done = (outcome: Outcome, invocation: Invocation): void => {
     const { core, outbound } = this;
+    const message = invocation.source as TransportMessage;
     const current = core.scope === invocation.scope;
     outbound.settled(invocation, outcome);
     if (!current || core.factory === undefined) return;
     if (invocation.type.kind === 'command') outbound.complete(message.id, message.originator, outcome);
     this.acknowledge(invocation.type, message);
-  }
+  };
 
   private acknowledge(type: AnyMessageType, message: TransportMessage): void {
     const unknown = message.wasPersisted === undefined && this.core.settings.isPersistent && !type.transient;

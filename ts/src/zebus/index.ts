@@ -62,5 +62,5 @@ export type { FieldDef, FieldDefs, FieldsOf, InitOf, ScalarType } from './proto/
 export { CustomProcessingFailed, MessageProcessingFailed, RustMessageProcessingFailed } from './system-messages.js';
 export type { Destination, Transport, TransportEvents, TransportStats } from './transport.js';
 export { decodeTransport, encodeTransport, type OriginatorInfo, type TransportMessage } from './transport-message.js';
-export type { ZmqSocketOptions } from './zmq-socket.js';
+export type { ZmqSocketOptions } from './zmq-options.js';
 export { ZmqTransport } from './zmq-transport.js';

@@ -30,14 +30,15 @@ export class MemoryTransport implements Transport {
     return this.endpoint;
   }
 
-  send(to: Destination, frame: Buffer): Promise<void> | undefined {
+  send(to: Destination, frame: Buffer, quiet = false): Promise<void> | undefined {
     this.peers.set(to.id, to.endpoint);
     const target = listening.get(to.endpoint);
     if (target === undefined) {
       this.counters.framesDropped++;
-      return Promise.reject(
-        new ZebusError('transport', `peer ${to.id} [${to.endpoint}] is not listening`, { peer: to.id }),
-      );
+      const error = new ZebusError('transport', `peer ${to.id} [${to.endpoint}] is not listening`, { peer: to.id });
+      if (!quiet) return Promise.reject(error);
+      this.events?.dropped(error);
+      return undefined;
     }
     this.counters.framesSent++;
     target.deliver(Buffer.from(frame));

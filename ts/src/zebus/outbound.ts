@@ -122,31 +122,20 @@ export class Outbound {
     let waits: Promise<unknown>[] | undefined;
     for (const peer of others) {
       if (!peer.isUp) continue;
-      const sent = core.transport.send(peer, bytes);
+      const sent = core.transport.send(peer, bytes, true);
       if (sent === undefined) continue;
-      const safe = sent.catch(this.dropped);
-      if (others.length === 1 && local === undefined) return safe;
+      if (others.length === 1 && local === undefined) return sent;
       waits ??= [];
-      waits.push(safe);
+      waits.push(sent);
     }
     if (waits === undefined) return local as Promise<void> | undefined;
     if (local !== undefined) waits.push(local);
     return Promise.all(waits).then(() => {});
   }
 
-  /** A frame that could not be handed over: counted and reported, never a failure of the publication. */
-  private readonly dropped = (error: unknown): void => {
-    this.core.counters.dropped++;
-    this.core.report(error as Error);
-  };
-
   /** Sends a frame; a failure is reported. */
   async transmit(to: Destination, frame: Buffer): Promise<void> {
-    try {
-      await this.core.transport.send(to, frame);
-    } catch (error) {
-      this.dropped(error);
-    }
+    await this.core.transport.send(to, frame, true);
   }
 
   private checkSize(type: AnyMessageType, frame: Buffer, peer: string): void {
@@ -203,7 +192,7 @@ export class Outbound {
     // Handlers get a copy of their own, as from the wire.
     const copy = type.decode(type.encode(message));
     core.typeStats(type.fullName).sent++;
-    const invocation = new Invocation(scope, type, copy, { originator: this.self(), isLocal: true }, (outcome) => {
+    const invocation = new Invocation(scope, type, copy, this.self(), undefined, (outcome) => {
       this.settled(invocation, outcome);
       done(outcome);
     });

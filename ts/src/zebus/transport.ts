@@ -12,6 +12,8 @@ export interface TransportEvents {
   frame(bytes: Buffer): Promise<void> | undefined;
   /** Something failed in the background; the frame or connection concerned was dropped. */
   error(error: ZebusError): void;
+  /** A frame that was sent quietly could not be handed over. */
+  dropped(error: ZebusError): void;
 }
 
 /** Counters of a transport. */
@@ -32,10 +34,10 @@ export interface Transport {
   /** Binds; gives the endpoint that others connect to. */
   start(local: { readonly peerId: string; readonly maxMessageBytes: number }, events: TransportEvents): Promise<string>;
   /**
-   * Hands a frame over, after all frames given before for the same destination. `undefined` when that has happened; a promise that
-   * rejects with `ZebusError('transport')` otherwise.
+   * Hands a frame over, after all frames given before for the same destination. `undefined` when that has happened, else a
+   * promise. A failure rejects it with `ZebusError('transport')`; with `quiet` it goes to `TransportEvents.dropped` instead.
    */
-  send(to: Destination, frame: Buffer): Promise<void> | undefined;
+  send(to: Destination, frame: Buffer, quiet?: boolean): Promise<void> | undefined;
   /** Ids of the destinations with a connection. */
   connected(): string[];
   /** Closes the connection to a destination, if there is one. */

@@ -1,44 +1,8 @@
 import type * as Zmq from 'zeromq';
 import { ZebusError } from '../errors.js';
 import { BoundedQueue } from '../flow/index.js';
-
-/** Options of the ZeroMQ sockets. Times in milliseconds unless said otherwise. */
-export interface ZmqSocketOptions {
-  /** Messages that ZeroMQ keeps per peer. Default 20 000. */
-  sendHighWaterMark?: number;
-  /** How long a send may wait at that mark. Default 200. */
-  sendTimeout?: number;
-  /** Messages that ZeroMQ keeps on the receiving side. Default 40 000. */
-  receiveHighWaterMark?: number;
-  /** TCP keep-alive: seconds of silence before the first probe, and between probes. Default 30 and 3. */
-  keepAliveIdle?: number;
-  keepAliveInterval?: number;
-  /** Failed sends in a row, after the first, until the peer is closed for a while. Default 2. */
-  retriesBeforeClosed?: number;
-  /** How long it stays closed after failed sends (default 15 000), and after a failed connect (default 120 000). */
-  closedAfterSendFailure?: number;
-  closedAfterConnectFailure?: number;
-  /** Most peers connected at once. Default 2048. */
-  maxSockets?: number;
-  /** Frames that wait here for a socket at its mark, per peer. Default 10 000. */
-  maxWaitingFrames?: number;
-}
-
-/** The options with their defaults. */
-export type ZmqOptions = Required<ZmqSocketOptions>;
-
-export const ZMQ_DEFAULTS: ZmqOptions = {
-  sendHighWaterMark: 20_000,
-  sendTimeout: 200,
-  receiveHighWaterMark: 40_000,
-  keepAliveIdle: 30,
-  keepAliveInterval: 3,
-  retriesBeforeClosed: 2,
-  closedAfterSendFailure: 15_000,
-  closedAfterConnectFailure: 120_000,
-  maxSockets: 2048,
-  maxWaitingFrames: 10_000,
-};
+import type { TransportEvents } from './transport.js';
+import type { ZmqOptions } from './zmq-options.js';
 
 /** How long a socket that is given up may still deliver what it holds. */
 const LINGER_MS = 1000;
@@ -64,7 +28,7 @@ export class PeerSocket {
   readonly endpoint: string;
   private readonly options: ZmqOptions;
   private readonly counters: SendCounters;
-  private readonly onClosed: (error: ZebusError) => void;
+  private readonly events: Pick<TransportEvents, 'error' | 'dropped'>;
   private readonly socket: Zmq.Push;
   private readonly waiting: BoundedQueue<Waiting>;
   private last: Promise<void> | undefined;
@@ -79,13 +43,13 @@ export class PeerSocket {
     to: { id: string; endpoint: string },
     options: ZmqOptions,
     counters: SendCounters,
-    onClosed: (error: ZebusError) => void,
+    events: Pick<TransportEvents, 'error' | 'dropped'>,
   ) {
     this.id = to.id;
     this.endpoint = to.endpoint;
     this.options = options;
     this.counters = counters;
-    this.onClosed = onClosed;
+    this.events = events;
     this.waiting = new BoundedQueue<Waiting>({ capacity: options.maxWaitingFrames });
     this.socket = new zmq.Push({
       context,
@@ -113,9 +77,10 @@ export class PeerSocket {
     return this.closedUntil > 0 && Date.now() < this.closedUntil;
   }
 
-  send(frame: Buffer): Promise<void> {
+  /** Hands a frame over. With `quiet` the promise never rejects. */
+  send(frame: Buffer, quiet: boolean): Promise<void> {
     if (this.closedUntil > 0) {
-      if (Date.now() < this.closedUntil) return this.refuse('is closed after failed sends');
+      if (Date.now() < this.closedUntil) return this.refuse('is closed after failed sends', quiet);
       this.closedUntil = 0;
       this.failures = 0;
     }
@@ -123,56 +88,79 @@ export class PeerSocket {
       try {
         const sent = this.socket.send(frame);
         this.last = sent;
-        return sent.then(this.sent, this.failed);
+        this.counters.framesSent++;
+        return sent.then(this.failures > 0 ? this.sent : undefined, quiet ? this.failedQuietly : this.failed);
       } catch (error) {
         // EBUSY: the send before this one waits for room.
         if ((error as { code?: string }).code !== 'EBUSY' || this.last === undefined) {
-          return this.refuse((error as Error).message);
+          return this.refuse((error as Error).message, quiet);
         }
         this.pumping = true;
         this.last.then(this.pump, this.pump);
       }
     }
     return new Promise((resolve, reject) => {
-      if (!this.waiting.tryPush({ frame, resolve, reject })) {
-        this.refuse(`does not keep up: ${this.options.maxWaitingFrames} frames wait for it`).catch(reject);
+      const waiting = { frame, resolve, reject: quiet ? this.quietly(resolve) : reject };
+      if (!this.waiting.tryPush(waiting)) {
+        waiting.reject(this.refusal(`does not keep up: ${this.options.maxWaitingFrames} frames wait for it`));
       }
     });
   }
 
-  private refuse(why: string): Promise<never> {
+  private quietly(resolve: () => void): (error: ZebusError) => void {
+    return (error) => {
+      this.events.dropped(error);
+      resolve();
+    };
+  }
+
+  private refusal(why: string): ZebusError {
     this.counters.framesDropped++;
-    return Promise.reject(new ZebusError('transport', `peer ${this.id} [${this.endpoint}] ${why}`, { peer: this.id }));
+    return new ZebusError('transport', `peer ${this.id} [${this.endpoint}] ${why}`, { peer: this.id });
+  }
+
+  private refuse(why: string, quiet: boolean): Promise<void> {
+    const error = this.refusal(why);
+    if (!quiet) return Promise.reject(error);
+    this.events.dropped(error);
+    return Promise.resolve();
   }
 
   private readonly sent = (): void => {
-    this.counters.framesSent++;
     this.failures = 0;
   };
 
   private readonly failed = (cause: unknown): never => {
+    throw this.failure(cause);
+  };
+
+  private readonly failedQuietly = (cause: unknown): void => {
+    this.events.dropped(this.failure(cause));
+  };
+
+  private failure(cause: unknown): ZebusError {
+    this.counters.framesSent--;
     this.counters.framesDropped++;
     this.failures++;
     const slow = (cause as { code?: string }).code === 'EAGAIN';
     const why = slow ? `did not take a message within ${this.options.sendTimeout}ms` : (cause as Error).message;
     const error = new ZebusError('transport', `peer ${this.id} [${this.endpoint}] ${why}`, { peer: this.id, cause });
-    if (!this.ended && this.failures > this.options.retriesBeforeClosed && this.closedUntil === 0) {
-      this.closedUntil = Date.now() + this.options.closedAfterSendFailure;
-      this.onClosed(
-        new ZebusError(
-          'transport',
-          `peer ${this.id} [${this.endpoint}] is closed for ${this.options.closedAfterSendFailure}ms after ${this.failures} failed sends; messages to it are dropped`,
-          { peer: this.id, cause: error },
-        ),
+    const { retriesBeforeClosed, closedAfterSendFailure } = this.options;
+    if (!this.ended && this.failures > retriesBeforeClosed && this.closedUntil === 0) {
+      this.closedUntil = Date.now() + closedAfterSendFailure;
+      const text = `is closed for ${closedAfterSendFailure}ms after ${this.failures} failed sends; messages to it are dropped`;
+      this.events.error(
+        new ZebusError('transport', `peer ${this.id} [${this.endpoint}] ${text}`, { peer: this.id, cause: error }),
       );
       this.dropWaiting('is closed after failed sends');
     }
-    throw error;
-  };
+    return error;
+  }
 
   private readonly pump = async (): Promise<void> => {
     for (let next = this.waiting.tryShift(); next !== undefined; next = this.waiting.tryShift()) {
       try {
+        this.counters.framesSent++;
         await this.socket.send(next.frame).then(this.sent, this.failed);
         next.resolve();
       } catch (error) {
@@ -183,7 +171,7 @@ export class PeerSocket {
   };
 
   private dropWaiting(why: string): void {
-    for (const each of this.waiting.drain()) this.refuse(why).catch(each.reject);
+    for (const each of this.waiting.drain()) each.reject(this.refusal(why));
   }
 
   /** Closes the socket; what it holds may still leave for `lingerMs`. */

@@ -5,7 +5,8 @@ import { ZebusError } from '../errors.js';
 import { type ZmqSettings, type ZmqTransportConfiguration, zmqSettings } from './configuration.js';
 import { parseEndpoint } from './endpoint.js';
 import type { Destination, Transport, TransportEvents, TransportStats } from './transport.js';
-import { PeerSocket, ZMQ_DEFAULTS, type ZmqOptions, type ZmqSocketOptions } from './zmq-socket.js';
+import { ZMQ_DEFAULTS, type ZmqOptions, type ZmqSocketOptions } from './zmq-options.js';
+import { PeerSocket } from './zmq-socket.js';
 
 let loading: Promise<{ zmq: typeof Zmq; context: Zmq.Context }> | undefined;
 
@@ -111,7 +112,7 @@ export class ZmqTransport implements Transport {
     }
   }
 
-  send(to: Destination, frame: Buffer): Promise<void> | undefined {
+  send(to: Destination, frame: Buffer, quiet = false): Promise<void> | undefined {
     let socket = this.sockets.get(to.id);
     if (socket !== undefined && socket.endpoint !== to.endpoint) {
       socket.close();
@@ -123,10 +124,12 @@ export class ZmqTransport implements Transport {
         socket = this.connect(to);
       } catch (error) {
         this.counters.framesDropped++;
-        return Promise.reject(error);
+        if (!quiet) return Promise.reject(error);
+        this.events?.dropped(error as ZebusError);
+        return undefined;
       }
     }
-    return socket.send(frame);
+    return socket.send(frame, quiet);
   }
 
   private connect(to: Destination): PeerSocket {
@@ -146,9 +149,7 @@ export class ZmqTransport implements Transport {
       });
     }
     try {
-      const socket = new PeerSocket(loaded.zmq, loaded.context, to, this.options, this.counters, (error) =>
-        events.error(error),
-      );
+      const socket = new PeerSocket(loaded.zmq, loaded.context, to, this.options, this.counters, events);
       this.sockets.set(to.id, socket);
       this.unreachable.delete(to.id);
       return socket;

@@ -5,7 +5,7 @@ import { isEmptyKey, keyText } from '../peer.js';
 import { keyMatches } from '../routing.js';
 import type { Invocation } from './invocation.js';
 import type { Registration } from './message-handler.js';
-import { DispatchQueue, type Job, start } from './queue.js';
+import { DispatchQueue, type Share, start } from './queue.js';
 
 /** Messages that a full queue still takes while reading goes on: see `isFull`. */
 const OVERFLOW = 1_000;
@@ -41,6 +41,10 @@ function planOf(handlers: readonly Registration[]): Plan[] {
     plan.places.push(place);
   });
   return [...plans.values()];
+}
+
+function refuse(invocation: Invocation, { places }: Share, why: string): void {
+  for (const place of places) invocation.refuse(place, ErrorCode.busy, why);
 }
 
 /** Brings messages to their handlers through the dispatch queues. */
@@ -140,15 +144,10 @@ export class Dispatcher {
     this.active += 1;
     invocation.expect(handlers);
     for (const plan of plans) {
-      const job: Job = { invocation, handlers: plan.handlers, places: plan.places };
-      if (this.refusal !== undefined && !invocation.type.infrastructure) this.refuse(job, this.refusal);
-      else if (invocation.type.infrastructure) start(job);
-      else if (!this.queue(plan.queue).offer(job)) this.refuse(job, 'server busy');
+      if (invocation.type.infrastructure) start(invocation, plan);
+      else if (this.refusal !== undefined) refuse(invocation, plan, this.refusal);
+      else if (!this.queue(plan.queue).offer(invocation, plan)) refuse(invocation, plan, 'server busy');
     }
-  }
-
-  private refuse(job: Job, why: string): void {
-    for (const place of job.places) job.invocation.refuse(place, ErrorCode.busy, why);
   }
 
   private queue(name: string): DispatchQueue {
@@ -185,7 +184,8 @@ export class Dispatcher {
       ]);
       clearTimeout(timer);
     }
-    for (const queue of this.queues.values()) for (const job of queue.drain()) this.refuse(job, why);
+    for (const queue of this.queues.values())
+      for (const { invocation, share } of queue.drain()) refuse(invocation, share, why);
     for (const resolve of this.waitingForRoom.splice(0)) resolve();
     return this.active === 0;
   }

@@ -3,7 +3,7 @@ import type { Bus } from '../bus-api.js';
 import { CommandResult, ErrorCode } from '../command-result.js';
 import { guidText } from '../guid.js';
 import { type AnyMessageType, type Message, requireType } from '../message-type.js';
-import type { OriginatorInfo } from '../transport-message.js';
+import type { OriginatorInfo, TransportMessage } from '../transport-message.js';
 import type { HandlerContext, Registration } from './message-handler.js';
 
 /** What all handlers of one message have come to. */
@@ -83,9 +83,8 @@ export class Invocation {
   readonly type: AnyMessageType;
   readonly message: unknown;
   readonly originator: OriginatorInfo;
-  /** Wire id; `undefined` for a message of this bus itself. */
-  readonly id: Uint8Array | undefined;
-  readonly isLocal: boolean;
+  /** What arrived; `undefined` for a message of this bus itself. */
+  readonly source: TransportMessage | undefined;
   readonly scope: HandlerScope;
   private readonly done: (outcome: Outcome, invocation: Invocation) => void;
   private answers: (Answer | undefined)[] | undefined;
@@ -95,16 +94,25 @@ export class Invocation {
     scope: HandlerScope,
     type: AnyMessageType,
     message: unknown,
-    from: { originator: OriginatorInfo; id?: Uint8Array | undefined; isLocal: boolean },
+    originator: OriginatorInfo,
+    source: TransportMessage | undefined,
     done: (outcome: Outcome, invocation: Invocation) => void,
   ) {
     this.scope = scope;
     this.type = type;
     this.message = message;
-    this.originator = from.originator;
-    this.id = from.id;
-    this.isLocal = from.isLocal;
+    this.originator = originator;
+    this.source = source;
     this.done = done;
+  }
+
+  /** Wire id; `undefined` for a message of this bus itself. */
+  get id(): Uint8Array | undefined {
+    return this.source?.id;
+  }
+
+  get isLocal(): boolean {
+    return this.source === undefined;
   }
 
   /** Number of handlers that will settle. */

@@ -2,11 +2,16 @@ import { BoundedQueue } from '../../flow/index.js';
 import type { Invocation } from './invocation.js';
 import type { Registration } from './message-handler.js';
 
-/** Handlers of one message in one queue. `first` is the place of the first one among all handlers of the message. */
-export interface Job {
-  readonly invocation: Invocation;
+/** Handlers of one message type in one queue, and the place of each among all handlers of the type. */
+export interface Share {
   readonly handlers: readonly Registration[];
   readonly places: readonly number[];
+}
+
+/** A message that waits for its handlers in one queue. */
+export interface Job {
+  readonly invocation: Invocation;
+  readonly share: Share;
 }
 
 /** Messages handled in one go before other work of the process gets its turn. */
@@ -40,18 +45,18 @@ export class DispatchQueue {
     return this.waiting.length + (this.ahead === undefined ? 0 : 1);
   }
 
-  /** Runs the job now if nothing is before it, else queues it. False when the queue is full. */
-  offer(job: Job): boolean {
-    if (this.running) return this.waiting.tryPush(job);
-    if (job.handlers.length === 1 && (job.handlers[0] as Registration).batch !== 0) {
+  /** Runs the handlers now if nothing is before them, else queues them. False when the queue is full. */
+  offer(invocation: Invocation, share: Share): boolean {
+    if (this.running) return this.waiting.tryPush({ invocation, share });
+    if (share.handlers.length === 1 && (share.handlers[0] as Registration).batch !== 0) {
       // What arrives in the same turn joins the batch.
-      this.waiting.tryPush(job);
+      this.waiting.tryPush({ invocation, share });
       this.running = true;
       setImmediate(this.resume);
       return true;
     }
     this.running = true;
-    const pending = start(job);
+    const pending = start(invocation, share);
     if (pending === undefined) {
       // The handler may have queued messages of its own.
       if (this.length > 0) setImmediate(this.resume);
@@ -96,26 +101,26 @@ export class DispatchQueue {
   };
 
   private startNext(job: Job): Promise<unknown> | undefined {
-    const handler = job.handlers[0] as Registration;
-    if (job.handlers.length !== 1 || handler.batch === 0) return start(job);
+    const { handlers, places } = job.share;
+    const handler = handlers[0] as Registration;
+    if (handlers.length !== 1 || handler.batch === 0) return start(job.invocation, job.share);
     const limit = handler.batch === -1 ? this.batchSize : handler.batch;
     const batch = [job.invocation];
     while (batch.length < limit) {
       const next = this.take();
       if (next === undefined) break;
-      if (next.handlers.length !== 1 || next.handlers[0] !== handler) {
+      if (next.share.handlers.length !== 1 || next.share.handlers[0] !== handler) {
         this.ahead = next;
         break;
       }
       batch.push(next.invocation);
     }
-    return job.invocation.run(handler, job.places[0] as number, batch);
+    return job.invocation.run(handler, places[0] as number, batch);
   }
 }
 
-/** Starts the handlers of a job; a promise while any has not settled. */
-export function start(job: Job): Promise<unknown> | undefined {
-  const { handlers, places, invocation } = job;
+/** Starts handlers of a message; a promise while any has not settled. */
+export function start(invocation: Invocation, { handlers, places }: Share): Promise<unknown> | undefined {
   if (handlers.length === 1) {
     const handler = handlers[0] as Registration;
     return invocation.run(handler, places[0] as number, handler.batch === 0 ? undefined : [invocation]);
