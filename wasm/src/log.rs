@@ -305,6 +305,7 @@ impl RawLog {
     /// See there.
     #[wasm_bindgen(js_name = closeNow)]
     pub fn close_now(&mut self) {
+        self.journal.evict(area::now(bytes()));
         let compacted = if self.journal.compaction_due_at_close() {
             self.journal.compact()
         } else {

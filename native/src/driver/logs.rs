@@ -286,8 +286,12 @@ impl Shared {
     /// Rewrites the files without what was evicted; appends go on meanwhile.
     pub fn compact(&self, at_close: bool) -> Result<(), String> {
         let _one = lock(&self.compacting);
-        if at_close && !lock(&self.state).journal.compaction_due_at_close() {
-            return Ok(());
+        if at_close {
+            let mut state = lock(&self.state);
+            state.journal.evict(now());
+            if !state.journal.compaction_due_at_close() {
+                return Ok(());
+            }
         }
         loop {
             let step = lock(&self.state).journal.compact_step()?;

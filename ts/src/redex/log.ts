@@ -278,6 +278,7 @@ export class Log {
 
   /** The rest of a close that has begun, on this thread. */
   closeNow(): void {
+    this.#fresh();
     this.raw.closeNow?.();
     if (this.#fresh().status !== LogStatus.done) throw this.failure('close');
   }
