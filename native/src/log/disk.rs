@@ -146,22 +146,15 @@ where
     }
 
     fn undo(&mut self, [dat, idx, ts]: [u64; 3], failure: Failure) -> LogError {
-        let undone = [
-            self.idx.roll_back(idx),
-            self.ts.roll_back(ts),
-            self.dat.roll_back(dat),
-        ];
-        let stuck = undone.iter().any(|result| result.is_err());
-        match failure {
-            Failure::Undone(text) => {
-                self.poisoned |= stuck;
-                LogError::Io(text)
-            }
-            Failure::Stuck(text) => {
-                self.poisoned = true;
-                LogError::Io(text)
-            }
-        }
+        let (text, mut stuck) = match failure {
+            Failure::Undone(text) => (text, false),
+            Failure::Stuck(text) => (text, true),
+        };
+        // Payloads go only when no record can name them any more.
+        stuck = stuck || self.idx.roll_back(idx).is_err();
+        stuck = stuck || self.ts.roll_back(ts).is_err() || self.dat.roll_back(dat).is_err();
+        self.poisoned |= stuck;
+        LogError::Io(text)
     }
 
     /// Gives the files their exact lengths.

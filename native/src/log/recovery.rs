@@ -97,6 +97,8 @@ pub struct Walk {
     /// Damaged records since the last good one, and the highest sequence that they may have had.
     trailing: u64,
     trailing_seq: u64,
+    /// Whether the record before this one is room that was never used: its page did not reach the disk.
+    after_room: bool,
 }
 
 /// What to do with one record.
@@ -116,8 +118,9 @@ impl Walk {
         let fault = match sum {
             None => Some(Fault::OutOfBounds),
             Some(sum) if sum != record.tag & CHECKSUM_MASK => Some(Fault::Checksum),
-            Some(_) => None,
+            Some(_) => self.room_in(record).then_some(Fault::Sequence),
         };
+        self.after_room = record.seq == u64::MAX && record.high == u32::MAX;
         if let Some(fault) = fault {
             self.drop(at, record, fault);
             self.trailing += 1;
@@ -153,6 +156,12 @@ impl Walk {
         self.before = self.last;
         self.accept(at, record.seq);
         Verdict::Keep
+    }
+
+    /// A record may begin in a page that did not reach the disk and end in one that did.
+    fn room_in(&self, record: &Record) -> bool {
+        let (low, high) = (record.seq as u32, (record.seq >> 32) as u32);
+        high == u32::MAX || (self.after_room && low == u32::MAX)
     }
 
     fn accept(&mut self, at: u64, seq: u64) {

@@ -11,7 +11,7 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 const entry = join(import.meta.dirname, '..', '..', '..', 'dist', 'redex', 'index.js');
 const writer = join(import.meta.dirname, 'writer.mjs');
 const soak = Boolean(process.env.MESHRING_SOAK);
-const rounds = soak ? 1000 : 8;
+const rounds = soak ? 1000 : 4;
 
 function payload(seq: number): Buffer {
   const length = (seq * 2654435761) % 200;
