@@ -66,6 +66,8 @@ class Entry implements IndexedNode {
     readonly direct: boolean,
     readonly bornMs: number,
     readonly lifeMs: number,
+    /** What was known of the node before: what follows from equal tags and keys is taken over. */
+    before?: Entry,
   ) {
     this.nodeId = a.nodeId;
     this.entityId = a.entityId;
@@ -75,8 +77,19 @@ class Entry implements IndexedNode {
       Object.assign(Object.create(null) as Record<string, string>, Object.fromEntries(a.metadata)),
     );
     this.reflexAddr = a.reflexAddr;
-    this.origin = Number(originHashOf(a.entityId) & 0xffff_ffffn);
-    this.view = viewOf(a.tags);
+    this.origin = before?.hasEntity(a.entityId) ? before.origin : Number(originHashOf(a.entityId) & 0xffff_ffffn);
+    if (before?.hasTags(a.tags)) {
+      this.view = before.view;
+      this.#scope = before.#scope;
+    } else this.view = viewOf(a.tags);
+  }
+
+  hasEntity(entityId: Uint8Array): boolean {
+    return entityId.length === this.entityId.length && this.entityId.every((byte, i) => byte === entityId[i]);
+  }
+
+  hasTags(tags: readonly string[]): boolean {
+    return tags.length === this.tags.length && this.tags.every((tag, i) => tag === tags[i]);
   }
 
   get scope(): NodeScope {
@@ -95,22 +108,27 @@ class Entry implements IndexedNode {
   }
 }
 
+/** A node's place in the sets, which stays while its announcements come and go. */
+interface Slot {
+  entry: Entry;
+}
+
 /** Sets by name; empty ones are removed. */
 class Inverted<K> {
-  readonly #sets = new Map<K, Set<Entry>>();
+  readonly #sets = new Map<K, Set<Slot>>();
 
-  add(key: K, entry: Entry): void {
+  add(key: K, slot: Slot): void {
     const set = this.#sets.get(key);
-    if (set) set.add(entry);
-    else this.#sets.set(key, new Set([entry]));
+    if (set) set.add(slot);
+    else this.#sets.set(key, new Set([slot]));
   }
 
-  remove(key: K, entry: Entry): void {
+  remove(key: K, slot: Slot): void {
     const set = this.#sets.get(key);
-    if (set?.delete(entry) && set.size === 0) this.#sets.delete(key);
+    if (set?.delete(slot) && set.size === 0) this.#sets.delete(key);
   }
 
-  get(key: K): ReadonlySet<Entry> {
+  get(key: K): ReadonlySet<Slot> {
     return this.#sets.get(key) ?? NOBODY;
   }
 
@@ -119,12 +137,12 @@ class Inverted<K> {
   }
 }
 
-const NOBODY: ReadonlySet<Entry> = new Set();
+const NOBODY: ReadonlySet<Slot> = new Set();
 const NS_PER_SECOND = 1_000_000_000n;
 
 /** What a node knows about the others, by announcement. Queries are synchronous and never return expired entries. */
 export class CapabilityIndex {
-  readonly #entries = new Map<bigint, Entry>();
+  readonly #slots = new Map<bigint, Slot>();
   readonly #byTag = new Inverted<string>();
   readonly #byModel = new Inverted<string>();
   readonly #byTool = new Inverted<string>();
@@ -143,7 +161,7 @@ export class CapabilityIndex {
 
   /** Number of entries, expired ones that were not swept yet included. */
   get size(): number {
-    return this.#entries.size;
+    return this.#slots.size;
   }
 
   /** Grows by one with every change. */
@@ -170,25 +188,34 @@ export class CapabilityIndex {
     const age = wall > a.timestampNs ? (wall - a.timestampNs) / NS_PER_SECOND : 0n;
     const left = BigInt(a.ttlSecs) - age;
     if (a.ttlSecs > 0 && left <= 0n) return false;
-    const known = this.#entries.get(a.nodeId);
+    const slot = this.#slots.get(a.nodeId);
+    const known = slot?.entry;
     if (known && a.version <= known.version) return false;
-    const entry = new Entry(a, direct, this.#clock.monotonicMs(), a.ttlSecs === 0 ? 0 : Number(left) * 1000);
-    if (known) this.#unlink(known);
-    // Deleting first moves the node to the end: the map is in order of refreshment.
-    this.#entries.delete(a.nodeId);
-    if (this.#entries.size >= this.#maxNodes) this.#evictOne();
-    this.#entries.set(a.nodeId, entry);
-    this.#link(entry);
+    const entry = new Entry(a, direct, this.#clock.monotonicMs(), a.ttlSecs === 0 ? 0 : Number(left) * 1000, known);
+    if (slot && known) {
+      const sameTerms = known.view === entry.view && known.origin === entry.origin;
+      if (!sameTerms) this.#unlink(slot);
+      slot.entry = entry;
+      if (!sameTerms) this.#link(slot);
+      // Moved to the end: the map is in order of refreshment.
+      this.#slots.delete(a.nodeId);
+      this.#slots.set(a.nodeId, slot);
+    } else {
+      if (this.#slots.size >= this.#maxNodes) this.#evictOne();
+      const fresh: Slot = { entry };
+      this.#slots.set(a.nodeId, fresh);
+      this.#link(fresh);
+    }
     this.#mutations += 1n;
     return true;
   }
 
   /** Forgets a node, its version included. */
   remove(nodeId: bigint): boolean {
-    const entry = this.#entries.get(nodeId);
-    if (!entry) return false;
-    this.#unlink(entry);
-    this.#entries.delete(nodeId);
+    const slot = this.#slots.get(nodeId);
+    if (!slot) return false;
+    this.#unlink(slot);
+    this.#slots.delete(nodeId);
     this.#mutations += 1n;
     return true;
   }
@@ -197,21 +224,23 @@ export class CapabilityIndex {
   sweep(): bigint[] {
     const now = this.#clock.monotonicMs();
     const gone: bigint[] = [];
-    for (const entry of this.#entries.values()) if (now - entry.bornMs >= entry.lifeMs) gone.push(entry.nodeId);
+    for (const { entry } of this.#slots.values()) if (now - entry.bornMs >= entry.lifeMs) gone.push(entry.nodeId);
     for (const nodeId of gone) this.remove(nodeId);
     return gone;
   }
 
   /** What is known about a node now. */
   get(nodeId: bigint): IndexedNode | undefined {
-    const entry = this.#entries.get(nodeId);
+    const entry = this.#slots.get(nodeId)?.entry;
     return entry?.isVisible(this.#clock.monotonicMs()) ? entry : undefined;
   }
 
   /** The node of an origin hash (low 32 bits), when exactly one claims it. */
   byOrigin(origin: number): IndexedNode | 'ambiguous' | undefined {
     const now = this.#clock.monotonicMs();
-    const claimants = [...this.#byOrigin.get(origin >>> 0)].filter((entry) => entry.isVisible(now));
+    const claimants = [...this.#byOrigin.get(origin >>> 0)]
+      .map(({ entry }) => entry)
+      .filter((entry) => entry.isVisible(now));
     return claimants.length > 1 ? 'ambiguous' : claimants[0];
   }
 
@@ -240,7 +269,7 @@ export class CapabilityIndex {
     const compiled = compilePredicate(predicate);
     const now = this.#clock.monotonicMs();
     const found: bigint[] = [];
-    for (const entry of this.#entries.values()) {
+    for (const { entry } of this.#slots.values()) {
       if (entry.isVisible(now) && compiled.matches(entry.prepared)) found.push(entry.nodeId);
     }
     return found;
@@ -277,39 +306,42 @@ export class CapabilityIndex {
       (choices) => choices.length > 0,
     );
     const [smallest = undefined, ...others] = sets;
-    const candidates = smallest ?? (any[0] ? union(any[0]) : this.#entries.values());
+    const candidates = smallest ?? (any[0] ? union(any[0]) : this.#slots.values());
     const plain =
       need.minMemoryMb === undefined &&
       need.minContextLength === undefined &&
       need.modalities.length === 0 &&
       !need.gpu;
     const now = this.#clock.monotonicMs();
-    candidate: for (const entry of candidates) {
-      for (const other of others) if (!other.has(entry)) continue candidate;
-      for (const choices of any) if (!choices.some((choice) => choice.has(entry))) continue candidate;
+    candidate: for (const slot of candidates) {
+      for (const other of others) if (!other.has(slot)) continue candidate;
+      for (const choices of any) if (!choices.some((choice) => choice.has(slot))) continue candidate;
+      const { entry } = slot;
       if (!entry.isVisible(now)) continue;
       if (plain || viewSatisfies(need, entry.view, true)) found(entry);
     }
   }
 
-  #link(entry: Entry): void {
-    for (const tag of entry.tags) this.#byTag.add(tag, entry);
-    for (const { id } of entry.view.models) this.#byModel.add(id, entry);
-    for (const id of entry.view.toolIds) this.#byTool.add(id, entry);
-    this.#byOrigin.add(entry.origin, entry);
-    if (this.#byOrigin.get(entry.origin).size === 2) this.#ambiguous += 1;
+  #link(slot: Slot): void {
+    const { origin, tags, view } = slot.entry;
+    for (const tag of tags) this.#byTag.add(tag, slot);
+    for (const { id } of view.models) this.#byModel.add(id, slot);
+    for (const id of view.toolIds) this.#byTool.add(id, slot);
+    this.#byOrigin.add(origin, slot);
+    if (this.#byOrigin.get(origin).size === 2) this.#ambiguous += 1;
   }
 
-  #unlink(entry: Entry): void {
-    for (const tag of entry.tags) this.#byTag.remove(tag, entry);
-    for (const { id } of entry.view.models) this.#byModel.remove(id, entry);
-    for (const id of entry.view.toolIds) this.#byTool.remove(id, entry);
-    this.#byOrigin.remove(entry.origin, entry);
+  #unlink(slot: Slot): void {
+    const { origin, tags, view } = slot.entry;
+    for (const tag of tags) this.#byTag.remove(tag, slot);
+    for (const { id } of view.models) this.#byModel.remove(id, slot);
+    for (const id of view.toolIds) this.#byTool.remove(id, slot);
+    this.#byOrigin.remove(origin, slot);
   }
 
   #evictOne(): void {
     let victim: Entry | undefined;
-    for (const entry of this.#entries.values()) {
+    for (const { entry } of this.#slots.values()) {
       victim ??= entry;
       if (!entry.direct && entry.nodeId !== this.#options.ownNodeId) {
         victim = entry;
@@ -320,8 +352,8 @@ export class CapabilityIndex {
   }
 }
 
-function union(sets: readonly ReadonlySet<Entry>[]): Set<Entry> {
-  const all = new Set<Entry>();
-  for (const set of sets) for (const entry of set) all.add(entry);
+function union(sets: readonly ReadonlySet<Slot>[]): Set<Slot> {
+  const all = new Set<Slot>();
+  for (const set of sets) for (const slot of set) all.add(slot);
   return all;
 }
