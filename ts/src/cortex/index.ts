@@ -1,5 +1,4 @@
 /** Event-sourced state: tasks, memories, NetDb. */
-export { typed as toCortexError } from './errors.js';
 export { MemoriesOrderBy, type MemoryFilter, type TaskFilter, TaskStatus, TasksOrderBy } from './filter.js';
 export type { CortexSnapshot } from './fold.js';
 export type { Memory } from './memories-model.js';

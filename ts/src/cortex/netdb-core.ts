@@ -14,8 +14,8 @@ import { u64 } from './u64.js';
 export interface NetDbOpenConfig {
   /** Directory of the logs; counts only with `persistent`. */
   persistentDir?: string;
-  /** Origin of this writer: 0 to 2^64 − 1. */
-  originHash: bigint;
+  /** Origin of this writer: 0 to 2^64 − 1, as a number up to 2^53 − 1. */
+  originHash: bigint | number;
   /** Mirror the logs to `persistentDir`. Default false. */
   persistent?: boolean;
   /** Open the tasks. Default false. */

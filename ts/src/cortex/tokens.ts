@@ -26,7 +26,7 @@ export interface Written {
 }
 
 /** The origin of writes, or an object with it. */
-export type Origin = bigint | { originHash: bigint; persistent?: boolean };
+export type Origin = bigint | number | { originHash: bigint | number; persistent?: boolean };
 
 function originOf(origin: Origin): { origin: bigint; persistent: boolean } {
   if (typeof origin === 'object' && origin !== null) {

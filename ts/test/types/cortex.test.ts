@@ -106,7 +106,7 @@ describe('types of cortex', () => {
     expectTypeOf<NetDb['napi']>().toEqualTypeOf<core.NetDb>();
     expectTypeOf<NetDbOpenConfig>().toEqualTypeOf<{
       persistentDir?: string;
-      originHash: bigint;
+      originHash: bigint | number;
       persistent?: boolean;
       withTasks?: boolean;
       withMemories?: boolean;
