@@ -33,6 +33,7 @@ async function sink(keyPrefix) {
     stream.respond({ ':status': 200 });
     let bytes = 0;
     if (headers[':path'] === '/echo') stream.pipe(stream);
+    else if (headers[':path'] === '/json') byHand(stream);
     else {
       stream.on('data', (chunk) => {
         bytes += chunk.length;
@@ -42,6 +43,24 @@ async function sink(keyPrefix) {
   });
   raw.listen(0, '127.0.0.1', () => process.send({ port: raw.address().port }));
   process.on('disconnect', () => process.exit());
+}
+
+/** What one would write without the library: split frames, parse, count. */
+function byHand(stream) {
+  let [rest, count] = [Buffer.alloc(0), 0];
+  stream.on('data', (chunk) => {
+    rest = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
+    let at = 0;
+    while (rest.length - at >= 4) {
+      const length = rest.readUInt32BE(at);
+      if (at + 4 + length > rest.length) break;
+      JSON.parse(rest.toString('utf8', at + 4, at + 4 + length));
+      count += 1;
+      at += 4 + length;
+    }
+    rest = rest.subarray(at);
+  });
+  stream.on('end', () => stream.end(String(count)));
 }
 
 const seconds = (from) => (performance.now() - from) / 1000;
@@ -70,7 +89,7 @@ function body(stream) {
   });
 }
 
-/** node:http2 alone: one write, hence one DATA frame, per message. */
+/** node:http2 alone: one write per message of bytes made before; the other side only counts bytes. */
 async function rawFrames(session, frames) {
   const stream = session.request({ ':path': '/', ':method': 'POST' });
   const answer = body(stream);
@@ -80,6 +99,21 @@ async function rawFrames(session, frames) {
   stream.end();
   const total = frames.reduce((sum, frame) => sum + frame.length, 0);
   if (Number(await answer) !== total) throw new Error('raw http2 lost bytes');
+}
+
+/** node:http2 with JSON and framing by hand: the work that the mesh does, without the mesh. */
+async function rawJson(session, count) {
+  const stream = session.request({ ':path': '/json', ':method': 'POST' });
+  const answer = body(stream);
+  for (let i = 0; i < count; i++) {
+    const text = Buffer.from(JSON.stringify(message(i)));
+    const frame = Buffer.allocUnsafe(4 + text.length);
+    frame.writeUInt32BE(text.length);
+    text.copy(frame, 4);
+    if (!stream.write(frame)) await new Promise((resolve) => stream.once('drain', resolve));
+  }
+  stream.end();
+  if (Number(await answer) !== count) throw new Error('messages lost');
 }
 
 async function meshStream(mesh, count) {
@@ -156,9 +190,11 @@ async function main() {
 
   // Warm up all three, then measure.
   await rawFrames(session, frames.slice(0, 5000));
+  await rawJson(session, 5000);
   await meshStream(mesh, 5000);
   await meshStream(rawMesh, 5000);
   const http2 = await rate(count, () => rawFrames(session, frames));
+  const http2Json = await rate(count, () => rawJson(session, count));
   const envelope = await rate(count, () => meshStream(mesh, count));
   const raw = await rate(count, () => meshStream(rawMesh, count));
 
@@ -182,9 +218,10 @@ async function main() {
     bench: 'marketrix',
     messages: count,
     frameBytes: frames[0].length,
-    messagesPerSecond: { http2: http2.median, raw: raw.median, envelope: envelope.median },
-    runs: { http2: http2.runs, raw: raw.runs, envelope: envelope.runs },
+    messagesPerSecond: { http2: http2.median, http2Json: http2Json.median, raw: raw.median, envelope: envelope.median },
+    runs: { http2: http2.runs, http2Json: http2Json.runs, raw: raw.runs, envelope: envelope.runs },
     ratioToHttp2: { raw: raw.median / http2.median, envelope: envelope.median / http2.median },
+    ratioToHttp2Json: { raw: raw.median / http2Json.median, envelope: envelope.median / http2Json.median },
     callMicroseconds: { http2: http2Call, mesh: meshCall, ratioP50: meshCall.p50 / http2Call.p50 },
     thousandStreams: many,
     slowReader: slow,
@@ -196,13 +233,14 @@ async function main() {
   const k = (n) => `${(n / 1000).toFixed(0)} k/s`;
   const us = (n) => `${n.toFixed(0)} µs`;
   console.log(`one stream, one way, ${count} messages of ${frames[0].length} bytes with header`);
-  console.log(`  node:http2, one DATA frame each   ${k(http2.median)}   (${http2.runs.map(k).join(', ')})`);
-  console.log(
-    `  mesh, raw frames                  ${k(raw.median)}   ×${result.ratioToHttp2.raw.toFixed(2)}   (${raw.runs.map(k).join(', ')})`,
-  );
-  console.log(
-    `  mesh, envelopes                   ${k(envelope.median)}   ×${result.ratioToHttp2.envelope.toFixed(2)}   (${envelope.runs.map(k).join(', ')})`,
-  );
+  const line = (name, { median, runs }) => {
+    const ratios = `×${(median / http2.median).toFixed(2)} of bytes, ×${(median / http2Json.median).toFixed(2)} of JSON by hand`;
+    console.log(`  ${name.padEnd(34)}${k(median).padEnd(10)}${ratios}   (${runs.map(k).join(', ')})`);
+  };
+  line('node:http2, ready bytes', http2);
+  line('node:http2, JSON by hand', http2Json);
+  line('mesh, raw frames', raw);
+  line('mesh, envelopes', envelope);
   console.log('one call after the other');
   console.log(`  node:http2 request and response   p50 ${us(http2Call.p50)}   p99 ${us(http2Call.p99)}`);
   console.log(

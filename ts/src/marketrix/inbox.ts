@@ -25,15 +25,23 @@ interface Reader {
   reject: (error: Error) => void;
 }
 
+/** Messages that came in one piece of data. */
+interface Batch {
+  readonly values: unknown[];
+  /** Bytes of that piece, given back when the last message is taken. */
+  readonly bytes: number;
+}
+
 /** Queue of received messages. */
 export class Inbox {
   readonly #stream: Readable;
   readonly #decoder: FrameDecoder;
   readonly #counters: Counters;
   readonly #onBadFrame: (error: Error) => void;
-  #values: unknown[] = [];
-  #sizes: number[] = [];
+  /** What the reader takes from now, and what waits behind it. */
+  #current: Batch = { values: [], bytes: 0 };
   #head = 0;
+  #waiting: Batch[] = [];
   #bytes = 0;
   #paused = false;
   #ended = false;
@@ -57,28 +65,32 @@ export class Inbox {
 
   /** From now on, and for what waits already, messages are what `unwrap` gives for the frames. */
   unwrapWith(unwrap: Unwrap): void {
-    const [values, sizes] = [this.#values.slice(this.#head), this.#sizes.slice(this.#head)];
     this.#unwrap = unwrap;
-    this.#values = [];
-    this.#sizes = [];
-    this.#head = 0;
-    this.#bytes = 0;
+    const frames = [...this.#current.values.slice(this.#head), ...this.#waiting.flatMap(({ values }) => values)];
+    const bytes = this.#bytes;
+    this.#clear();
+    const values: unknown[] = [];
     try {
-      for (const [i, value] of values.entries()) this.#queue(value, sizes[i] ?? 0);
+      for (const frame of frames) {
+        const value = unwrap(frame);
+        if (value !== SKIP) values.push(value);
+      }
     } catch (error) {
       this.#onBadFrame(error as Error);
     }
-  }
-
-  /** Whether the other side has ended, everything that it sent has been taken, and nothing broke. */
-  get ended(): boolean {
-    return this.#ended;
+    this.#queue(values, bytes);
   }
 
   /** Puts a frame back that was taken: it is the next one again. */
   unread(frame: unknown): void {
-    this.#values.splice(this.#head, 0, frame);
-    this.#sizes.splice(this.#head, 0, 0);
+    const left = this.#current.values.slice(this.#head);
+    this.#current = { values: [frame, ...left], bytes: this.#current.bytes };
+    this.#head = 0;
+  }
+
+  /** Whether the other side has ended, and nothing broke before. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   /** The other side has ended in order. @throws MarketrixError `protocol` when it ended inside a frame. */
@@ -98,19 +110,20 @@ export class Inbox {
 
   /** Drops everything that waits and ends. */
   discard(): void {
-    this.#values = [];
-    this.#sizes = [];
-    this.#head = 0;
-    this.#bytes = 0;
+    this.#clear();
     if (!this.#failure) this.#ended = true;
     for (const reader of this.#readers.splice(0)) reader.resolve({ value: undefined, done: true });
   }
 
   /** The next message, in order; done when the other side has ended. */
   next(): Promise<IteratorResult<unknown, undefined>> {
-    if (this.#head < this.#values.length) {
+    if (this.#head < this.#current.values.length || this.#advance()) {
       if (this.#turnOver()) return this.#nextTurn();
-      return Promise.resolve({ value: this.#take(), done: false });
+      const value = this.#current.values[this.#head];
+      this.#current.values[this.#head] = undefined;
+      this.#head += 1;
+      if (this.#head === this.#current.values.length) this.#advance();
+      return Promise.resolve({ value, done: false });
     }
     if (this.#failure) return Promise.reject(this.#failure);
     if (this.#ended) return Promise.resolve({ value: undefined, done: true });
@@ -119,21 +132,17 @@ export class Inbox {
     });
   }
 
-  #take(): unknown {
-    const value = this.#values[this.#head];
-    this.#values[this.#head] = undefined;
-    this.#bytes -= this.#sizes[this.#head] ?? 0;
-    this.#head += 1;
-    if (this.#head === this.#values.length) {
-      this.#values = [];
-      this.#sizes = [];
-      this.#head = 0;
-    }
+  /** The current batch is taken: the window moves on, and the next batch begins if there is one. */
+  #advance(): boolean {
+    this.#bytes -= this.#current.bytes;
+    const next = this.#waiting.shift();
+    this.#current = next ?? { values: [], bytes: 0 };
+    this.#head = 0;
     if (this.#paused && this.#bytes < PAUSE_BYTES / 2) {
       this.#paused = false;
       this.#stream.resume();
     }
-    return value;
+    return next !== undefined;
   }
 
   /** Whether the reader has taken so much in this turn of the event loop that others should have theirs. */
@@ -157,33 +166,48 @@ export class Inbox {
   #arrived(chunk: Buffer): void {
     if (this.#ended || this.#failure) return;
     this.#counters.bytesReceived += chunk.length;
+    const values: unknown[] = [];
+    let bad: unknown;
     try {
-      this.#decoder.push(chunk, this.#deliver);
+      const unwrap = this.#unwrap;
+      this.#decoder.push(chunk, (frame) => {
+        const value = unwrap ? unwrap(frame) : frame;
+        if (value !== SKIP) values.push(value);
+      });
     } catch (error) {
-      this.#onBadFrame(error as Error);
-      return;
+      bad = error;
     }
-    if (!this.#paused && this.#bytes > PAUSE_BYTES) {
+    // What came before a bad frame is delivered before the error.
+    this.#counters.messagesReceived += values.length;
+    this.#queue(values, chunk.length);
+    if (bad) this.#onBadFrame(bad as Error);
+    else if (!this.#paused && this.#bytes > PAUSE_BYTES) {
       this.#paused = true;
       this.#stream.pause();
     }
   }
 
-  readonly #deliver = (value: unknown, frameBytes: number): void => {
-    this.#counters.messagesReceived += 1;
-    this.#queue(value, frameBytes);
-  };
-
-  #queue(frame: unknown, frameBytes: number): void {
-    const value = this.#unwrap ? this.#unwrap(frame) : frame;
-    if (value === SKIP) return;
-    const reader = this.#readers.shift();
-    if (reader) {
-      reader.resolve({ value, done: false });
-      return;
+  #queue(values: unknown[], bytes: number): void {
+    if (values.length === 0) return;
+    let taken = 0;
+    while (taken < values.length && this.#readers.length > 0) {
+      this.#readers.shift()?.resolve({ value: values[taken], done: false });
+      taken += 1;
     }
-    this.#values.push(value);
-    this.#sizes.push(frameBytes);
-    this.#bytes += frameBytes;
+    if (taken === values.length) return;
+    const batch = { values: taken > 0 ? values.slice(taken) : values, bytes };
+    this.#bytes += bytes;
+    if (this.#head < this.#current.values.length) this.#waiting.push(batch);
+    else {
+      this.#current = batch;
+      this.#head = 0;
+    }
+  }
+
+  #clear(): void {
+    this.#current = { values: [], bytes: 0 };
+    this.#head = 0;
+    this.#waiting = [];
+    this.#bytes = 0;
   }
 }

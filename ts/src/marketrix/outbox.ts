@@ -27,6 +27,11 @@ interface Waiting {
   reject: (error: Error) => void;
 }
 
+/** Made only where somebody gets it: most streams close with nobody waiting. */
+function closedError(): MarketrixError {
+  return new MarketrixError('closed', 'the stream is closed');
+}
+
 /** Queue of frames before a stream of HTTP/2. */
 export class Outbox {
   readonly #stream: Writable;
@@ -46,6 +51,7 @@ export class Outbox {
   #failure: Error | undefined;
   #ending: { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } | undefined;
   #finished = false;
+  #closed = false;
 
   constructor(stream: Writable, options: OutboxOptions) {
     this.#stream = stream;
@@ -59,7 +65,7 @@ export class Outbox {
 
   /** Whether `end` was called or the stream broke. */
   get ended(): boolean {
-    return this.#ending !== undefined || this.#failure !== undefined;
+    return this.#ending !== undefined || this.#failure !== undefined || this.#closed;
   }
 
   /** Whether everything, and the end, was handed to the connection. */
@@ -102,6 +108,7 @@ export class Outbox {
   /** Half-closes after everything accepted and waiting; resolves when the connection has taken all. */
   end(): Promise<void> {
     if (this.#failure) return Promise.reject(this.#failure);
+    if (this.#closed && !this.#ending) return Promise.reject(closedError());
     if (!this.#ending) {
       let [resolve, reject] = [() => {}, (_: Error) => {}];
       const promise = new Promise<void>((onDone, onError) => {
@@ -115,10 +122,11 @@ export class Outbox {
   }
 
   /** The stream is gone: `end` has succeeded if everything was handed over, else everybody who waits is told. */
-  closed(error: Error): void {
-    if (this.#finished && !this.#failure) this.#ending?.resolve();
-    else this.fail(error);
-    this.#failure ??= error;
+  closed(): void {
+    this.#closed = true;
+    if (this.#failure) return;
+    if (this.#finished) this.#ending?.resolve();
+    else if (this.#ending || this.#waiting.length > 0 || this.#queued > 0) this.fail(closedError());
   }
 
   /** The stream broke or was closed: everybody who waits is told. */
@@ -138,6 +146,7 @@ export class Outbox {
   #refusal(text: string): Error | undefined {
     if (this.#failure) return this.#failure;
     if (this.#ending) return new MarketrixError('closed', 'send after end');
+    if (this.#closed) return closedError();
     const { maxFrameBytes } = this.#options;
     // A UTF-16 unit takes at most three bytes of UTF-8.
     if (text.length * 3 <= maxFrameBytes) return undefined;

@@ -62,7 +62,7 @@ export class FramePipe {
         // A peer that has answered in full may drop the rest of what it is sent, without error.
         const whole = this.inbox.ended && (this.outbox.finished || rstCode === NGHTTP2_NO_ERROR);
         if (!whole && !this.#local) this.#fail(resetError(rstCode, options.remote));
-        this.outbox.closed(new MarketrixError('closed', 'the stream is closed', { remote: options.remote }));
+        this.outbox.closed();
         if (this.#failure) reject(this.#failure);
         else resolve();
       };
@@ -97,7 +97,8 @@ export class FramePipe {
     this.#local = true;
     if (error) this.#fail(error);
     else this.inbox.discard();
-    this.outbox.fail(error ?? new MarketrixError('closed', 'the stream is closed', { remote: this.#options.remote }));
+    if (error) this.outbox.fail(error);
+    else this.outbox.closed();
     if (!this.#stream.closed) {
       // Node would end the stream in order before it resets it, and the other side could not tell the difference.
       this.#stream._final = (callback) => callback();
