@@ -158,6 +158,35 @@ describe.skipIf(noRedis)(`Redis Streams${noRedis ? ` (${noRedis})` : ''}`, () =>
     expect(Number(redisCli(server, 'TTL', `{${prefix}:shard:0}:seq:abc`))).toBeGreaterThan(3000);
   });
 
+  it('leaves the fast way when somebody else moves the sequence key', async () => {
+    const prefix = uniquePrefix();
+    const redis = await transport({ prefix, pipelineSize: 10 });
+    await redis.onBatch(batch(0, 0, numbered(0, 10)));
+    const transactions = () =>
+      Number(/cmdstat_exec:calls=(\d+)/.exec(redisCli(server, 'INFO', 'commandstats'))?.[1] ?? 0);
+    const before = transactions();
+    await redis.onBatch(batch(0, 10, numbered(10, 100)));
+    expect(transactions() - before).toBe(9);
+    // Another attempt of the same producer has already appended a part of the next batch.
+    await (await transport({ prefix })).onBatch(batch(0, 100, numbered(100, 125)));
+    await redis.onBatch(batch(0, 100, numbered(100, 200)));
+    // The key expires, or is lost.
+    redisCli(server, 'DEL', `{${prefix}:shard:0}:seq:abc`);
+    await redis.onBatch(batch(0, 200, numbered(200, 300)));
+    expect(await readAll(redis, 0)).toEqual(numbered(0, 300));
+  });
+
+  it('voids an attempt that the server gets to after the retry', async () => {
+    const prefix = uniquePrefix();
+    const late = await transport({ prefix });
+    await late.onBatch(batch(0, 0, numbered(0, 10)));
+    // The server stops reading; the attempt lies in its socket while the retry of another connection is done first.
+    const paused = late.onBatch(batch(0, 10, numbered(10, 500)));
+    const retry = (await transport({ prefix })).onBatch(batch(0, 10, numbered(10, 500)));
+    await Promise.all([paused, retry]);
+    expect(await readAll(late, 0)).toEqual(numbered(0, 500));
+  });
+
   it('appends the rest of a batch whose beginning is there', async () => {
     const prefix = uniquePrefix();
     await (await transport({ prefix })).onBatch(batch(0, 0, numbered(0, 30)));

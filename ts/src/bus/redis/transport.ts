@@ -47,6 +47,8 @@ export class RedisTransport implements Transport {
       settings: this.#settings,
       sequenceExpiry: this.#keepsNonce ? EXPIRY_SECONDS.kept : EXPIRY_SECONDS.own,
       lane: (shard) => writing[shard % poolSize] as Lane,
+      // Batches of a former run can belong to shards that this node does not have.
+      dedicated: (shard) => poolSize === context.shards && shard < context.shards,
       warn,
     });
     this.#open = { writer, reader: new StreamReader(this.#settings, target, reading, warn), writing, reading };

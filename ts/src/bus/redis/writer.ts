@@ -1,8 +1,12 @@
-/** Appends batches to streams: by the script (exactly once), or by MULTI/EXEC where scripts are refused (11 §4.2). */
+/**
+ * Appends batches to streams (11 §4.2): by the script, and under a guard once the script has told how far a stream is
+ * (both exactly once); or by plain MULTI/EXEC where scripts are refused.
+ */
 import { door } from '../../backend/choose.js';
 import { type Batch, TransportError } from '../transport.js';
 import { classify, errorCode, scriptsRefused } from './classify.js';
 import { type Lane, type RedisConnection, whileRunning } from './connection.js';
+import { Guard, type GuardedOutcome } from './guard.js';
 import type { RedisSettings, RedisTarget } from './options.js';
 import { command, decodeReplies, type Reply, ReplyError } from './resp.js';
 import { APPEND_SCRIPT, APPEND_SHA, GAP, sequenceKey } from './script.js';
@@ -34,6 +38,8 @@ export interface WriterContext {
   /** Life of a sequence key after the last batch, seconds. */
   readonly sequenceExpiry: number;
   readonly lane: (shard: number) => Lane;
+  /** Whether a shard has its connection for itself. */
+  readonly dedicated: (shard: number) => boolean;
   readonly warn: (text: string) => void;
 }
 
@@ -43,6 +49,7 @@ export class StreamWriter {
   readonly #progress = new Map<number, Progress>();
   /** The attempt of each shard that is still running: an attempt which the node gave up may not overtake the next one. */
   readonly #running = new Map<number, Promise<void>>();
+  readonly #guards = new Map<number, Guard>();
   #scripts: boolean;
 
   constructor(context: WriterContext) {
@@ -84,12 +91,60 @@ export class StreamWriter {
       } catch (error) {
         throw withStored(whileRunning(error, this.#context.target), progress.stored);
       }
+      const key = sequenceKey(streamKey(this.#context.settings.prefix, batch.shardId), batch.nonce.toString(16));
+      const guard = this.#guards.get(batch.shardId);
+      if (guard?.holds(connection, key, batch.sequenceStart + BigInt(progress.stored))) {
+        await this.#guarded(guard, batch, progress);
+        continue;
+      }
       const failure = await this.#send(connection, batch, progress, knowsScript);
-      if (!failure) continue;
+      if (!failure) {
+        await this.#guard(connection, batch.shardId, key);
+        continue;
+      }
       if (failure.kind === 'unknown-script' && knowsScript) knowsScript = false;
       else if (failure.kind === 'scripts-refused') this.#refuse();
       else if (failure.kind === 'failed') throw withStored(failure.error, progress.stored);
       else throw new TransportError('transient', 'the server forgets its scripts', { stored: progress.stored });
+    }
+  }
+
+  /** After a success of the script the number is known: from now on it can be guarded. */
+  async #guard(connection: RedisConnection, shard: number, key: string): Promise<void> {
+    if (!this.#scripts || !this.#context.dedicated(shard)) return;
+    const guard = new Guard(connection, key, this.#context.sequenceExpiry);
+    this.#guards.set(shard, guard);
+    // Without a watch the script goes on serving; a lost connection shows at the next batch.
+    await guard.arm(this.#context.settings.commandTimeoutMs).catch(() => this.#guards.delete(shard));
+  }
+
+  /** Appends under a guard, part by part, until the batch is stored or the guard no longer holds. */
+  async #guarded(guard: Guard, batch: Batch, progress: Progress): Promise<void> {
+    const { pipelineSize, commandTimeoutMs } = this.#context.settings;
+    const { prefix, between } = this.#xadd(batch.shardId);
+    const encode = (from: number) => {
+      const to = Math.min(batch.count, from + pipelineSize);
+      return { to, bytes: to > from ? this.#records(batch, from, to, prefix, between) : NOTHING };
+    };
+    let part = encode(progress.stored);
+    while (progress.stored < batch.count) {
+      const { to, bytes } = part;
+      const next = batch.sequenceStart + BigInt(to);
+      let outcome: GuardedOutcome;
+      try {
+        const answer = guard.append(bytes, to - progress.stored, next, commandTimeoutMs);
+        // The next part is made ready while the server works on this one.
+        part = encode(to);
+        outcome = await answer;
+      } catch (error) {
+        throw withStored(error, progress.stored);
+      }
+      if (outcome.kind === 'void') return;
+      if (outcome.kind === 'refused') {
+        progress.stored += outcome.stored;
+        throw classify(outcome.text, progress.stored);
+      }
+      progress.stored = to;
     }
   }
 
@@ -175,14 +230,21 @@ export class StreamWriter {
     return request(connection, parts, 1, settings.commandTimeoutMs, scriptOutcome);
   }
 
+  /** An XADD of a shard: everything up to its two values, and what stands between them. */
+  #xadd(shard: number): { prefix: Uint8Array; between: Uint8Array } {
+    const { prefix, maxStreamLen } = this.#context.settings;
+    const trim = maxStreamLen === undefined ? [] : ['MAXLEN', '~', maxStreamLen];
+    const xadd = command('XADD', streamKey(prefix, shard), ...trim, '*', 'd', '', 'dedup_id', '');
+    const empty = '$0\r\n\r\n';
+    return {
+      prefix: xadd.subarray(0, xadd.indexOf(empty)),
+      between: xadd.subarray(xadd.indexOf(empty) + empty.length, xadd.lastIndexOf(empty)),
+    };
+  }
+
   async #transaction(connection: RedisConnection, batch: Batch, from: number, to: number): Promise<Outcome> {
     const { settings } = this.#context;
-    const trim = settings.maxStreamLen === undefined ? [] : ['MAXLEN', '~', settings.maxStreamLen];
-    const xadd = command('XADD', streamKey(settings.prefix, batch.shardId), ...trim, '*', 'd', '', 'dedup_id', '');
-    // Everything up to the two empty values of the command, and what stands between them.
-    const empty = '$0\r\n\r\n';
-    const prefix = xadd.subarray(0, xadd.indexOf(empty));
-    const between = xadd.subarray(xadd.indexOf(empty) + empty.length, xadd.lastIndexOf(empty));
+    const { prefix, between } = this.#xadd(batch.shardId);
     const parts = [command('MULTI'), this.#records(batch, from, to, prefix, between), command('EXEC')];
     return request(connection, parts, to - from + 2, settings.commandTimeoutMs, transactionOutcome);
   }
