@@ -14,7 +14,7 @@ const JITTER = 0.25;
 export interface BatchJournal {
   /** Before the first attempt. A failure gives the batch up. */
   before(batch: Batch): Promise<void> | void;
-  /** After the transport has confirmed it, or it was given up. */
+  /** After the transport has confirmed it. */
   after(batch: Batch): Promise<void> | void;
 }
 
@@ -55,6 +55,7 @@ export class Dispatcher {
   readonly #transport: Transport;
   readonly #options: DispatchOptions;
   readonly #busy: Uint8Array;
+  readonly #sending = new Set<Promise<void>>();
   readonly #barriers = new Set<Barrier>();
   readonly #stop = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -100,6 +101,11 @@ export class Dispatcher {
     });
   }
 
+  /** Resolves when no batch is with the transport. */
+  async idle(): Promise<void> {
+    while (this.#sending.size > 0) await Promise.all(this.#sending);
+  }
+
   /** Events given up since the last call, and the reason of the last one. */
   takeLosses(): { count: number; reason: string } {
     const losses = { count: this.#lost, reason: this.#reason };
@@ -140,7 +146,8 @@ export class Dispatcher {
       timestamps,
     };
     // `#send` handles its failures; what escapes is a defect and must be seen.
-    void this.#send(batch);
+    const sending = this.#send(batch).finally(() => this.#sending.delete(sending));
+    this.#sending.add(sending);
   }
 
   async #send(batch: Batch): Promise<void> {

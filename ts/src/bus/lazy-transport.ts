@@ -1,4 +1,8 @@
+import type { Transport as TransportOptions } from '../types.js';
+import type { CompiledFilter } from './filter.js';
+import type { ReadPage } from './reader.js';
 import { type Batch, type ShardPage, type Transport, TransportError } from './transport.js';
+import { TransportReader } from './transport-reader.js';
 
 /** Reads a store through a connection that is opened at the first use. Never writes: the owner's thread does. */
 export class LazyTransport implements Transport {
@@ -7,8 +11,13 @@ export class LazyTransport implements Transport {
   #transport: Promise<Transport> | undefined;
   #ready: Transport | undefined;
 
-  constructor(open: () => Promise<Transport>) {
+  readonly #shards: number;
+  readonly readShards: number | undefined;
+
+  constructor(open: () => Promise<Transport>, shards: number, options: TransportOptions | undefined) {
     this.#open = open;
+    this.#shards = shards;
+    this.readShards = options && 'readShards' in options ? options.readShards : undefined;
   }
 
   async init(): Promise<void> {}
@@ -30,6 +39,17 @@ export class LazyTransport implements Transport {
 
   async pollShard(shard: number, afterId: string | undefined, limit: number): Promise<ShardPage> {
     return (await this.#opened()).pollShard(shard, afterId, limit);
+  }
+
+  async read(
+    shard: number,
+    after: string | undefined,
+    limit: number,
+    scan: number,
+    filter: CompiledFilter | undefined,
+  ): Promise<ReadPage> {
+    const reader = new TransportReader(await this.#opened(), this.readShards ?? this.#shards);
+    return reader.read(shard, after, limit, scan, filter);
   }
 
   /** Before the first read nothing is known about ids: the store says then. */

@@ -157,7 +157,7 @@ export class Net implements WaitableBus {
     }
     const { mode, created, timeoutMs, config } = handle;
     const shards = raw.shape()[0] as number;
-    const transport = config && new LazyTransport(() => openStore(config, shards, timeoutMs));
+    const transport = config && new LazyTransport(() => openStore(config, shards, timeoutMs), shards, config.transport);
     return new Net(raw, { mode, created, timeoutMs, owner: false, transport, config });
   }
 
@@ -358,9 +358,9 @@ export class Net implements WaitableBus {
     if (!this.#store) return;
     const release = platform.keepAlive();
     try {
-      const { dispatcher, transport } = this.#store;
+      const { dispatcher, transport, producer } = this.#store;
       const drained = dispatcher ? dispatcher.drained() : this.#acknowledged();
-      const all = drained.then(() => transport.flush());
+      const all = Promise.all([drained, producer?.recovered?.()]).then(() => transport.flush());
       const late = () => new Error(`not acknowledged within ${this.#timeoutMs} ms`);
       try {
         await within(all, this.#timeoutMs, late);
@@ -405,10 +405,14 @@ export class Net implements WaitableBus {
         failures.push(text(error));
       }
     };
-    await step('delivery', dispatcher.drained());
+    await step(
+      'delivery',
+      Promise.all([dispatcher.drained(), producer?.recovered?.()]).then(() => undefined),
+    );
     dispatcher.stop();
     await step('transport flush', transport.flush());
     await step('transport close', transport.shutdown());
+    await step('the last batches', dispatcher.idle());
     await step('producer state', Promise.resolve(producer?.close()));
     const left = this.#raw.giveUp();
     const { count, reason } = dispatcher.takeLosses();
@@ -441,6 +445,7 @@ export class Net implements WaitableBus {
       clock: this.#clock,
     });
     this.#store = { transport, dispatcher, producer };
+    producer.recover?.(transport, config.adapterTimeoutMs, (warning) => platform.warnOnce(warning));
   }
 
   #receipt(placed: Placed): Receipt | null {

@@ -1,4 +1,5 @@
 import type { BatchJournal } from './dispatch.js';
+import type { Transport } from './transport.js';
 
 /** What a producer knows about itself, and keeps over restarts with `producerNoncePath` (11 §6). */
 export interface ProducerState {
@@ -8,6 +9,13 @@ export interface ProducerState {
   readonly sequences: ReadonlyMap<number, bigint>;
   /** Journal of unconfirmed batches. */
   readonly journal?: BatchJournal | undefined;
+  /**
+   * Sends what an earlier run left unconfirmed, in the background; new batches of the shards concerned wait in
+   * `journal.before`. `timeoutMs` limits one attempt.
+   */
+  recover?(transport: Transport, timeoutMs: number, warn: (text: string) => void): void;
+  /** Resolves when {@link recover} is done. */
+  recovered?(): Promise<void>;
   /** Releases locks and files; idempotent. */
   close(): Promise<void> | void;
 }

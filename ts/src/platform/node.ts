@@ -77,6 +77,10 @@ export const platform: Platform = {
         const { RedisTransport } = await import('../bus/redis/index.js');
         return new RedisTransport(options, config.producerNoncePath !== undefined);
       }
+      case 'jetstream': {
+        const { JetStreamTransport } = await import('../bus/jetstream/index.js');
+        return new JetStreamTransport(options);
+      }
       case 'mesh':
         checkMeshOptions(options);
         throw new MeshringError('create-failed', 'Failed to create EventBus: fatal error: mesh is not in this build');
@@ -87,7 +91,14 @@ export const platform: Platform = {
         );
     }
   },
-  openProducer: async () => volatileProducer(),
+  async openProducer(config, stored) {
+    const { producerNoncePath: path, shards, producerJournalSync } = config;
+    if (path === undefined) return volatileProducer();
+    const { keptNonce, openKeptProducer } = await import('../bus/producer/index.js');
+    if (!stored) return { ...volatileProducer(), nonce: await keptNonce(path) };
+    const own = Math.trunc(shards ?? platform.cpuCount());
+    return openKeptProducer({ path, shards: own, sync: producerJournalSync === 'batch' });
+  },
   cpuCount: () => Math.max(1, availableParallelism()),
   warnOnce(text) {
     if (warned.has(text)) return;

@@ -54,14 +54,16 @@ export class NatsConnection {
    *
    * @throws TransportError kind `connection`
    */
-  static async open(target: NatsTarget, timeoutMs: number): Promise<NatsConnection> {
-    const plain = await dial(target, timeoutMs);
+  static async open(target: NatsTarget, timeoutMs: number, signal: AbortSignal): Promise<NatsConnection> {
+    const plain = await dial(target, timeoutMs, signal);
     plain.ref();
     let socket = plain;
     const timer = setTimeout(() => {
       const text = `${endpointText(target)} did not answer within ${timeoutMs} ms`;
       socket.destroy(new TransportError('connection', text));
     }, timeoutMs);
+    const abort = () => socket.destroy(new TransportError('shutdown'));
+    signal.addEventListener('abort', abort, { once: true });
     try {
       const info = await greeting(plain, target);
       if (target.secure || info.tls_required) socket = await upgrade(plain, target);
@@ -93,6 +95,7 @@ export class NatsConnection {
       throw error;
     } finally {
       clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
     }
   }
 

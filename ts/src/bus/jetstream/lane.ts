@@ -9,7 +9,7 @@ export class NatsLane {
   #next = 0;
   #connection: NatsConnection | undefined;
   #opening: Promise<NatsConnection> | undefined;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(targets: readonly NatsTarget[], timeoutMs: number) {
     this.#targets = [...targets];
@@ -27,13 +27,13 @@ export class NatsLane {
    * @throws TransportError kind `connection` or `shutdown`
    */
   async connection(): Promise<NatsConnection> {
-    if (this.#closed) throw new TransportError('shutdown');
+    if (this.#closing.signal.aborted) throw new TransportError('shutdown');
     if (this.#connection?.open) return this.#connection;
     this.#opening ??= this.#open().finally(() => {
       this.#opening = undefined;
     });
     const connection = await this.#opening;
-    if (this.#closed) {
+    if (this.#closing.signal.aborted) {
       connection.close();
       throw new TransportError('shutdown');
     }
@@ -43,7 +43,7 @@ export class NatsLane {
 
   /** Closes for good. */
   close(): void {
-    this.#closed = true;
+    this.#closing.abort();
     this.#connection?.close();
   }
 
@@ -57,11 +57,12 @@ export class NatsLane {
     for (let tries = this.#targets.length; tries > 0; tries--) {
       const target = this.#targets[this.#next % this.#targets.length] as NatsTarget;
       try {
-        const connection = await NatsConnection.open(target, this.#timeoutMs);
+        const connection = await NatsConnection.open(target, this.#timeoutMs, this.#closing.signal);
         this.#learn(connection.info.connect_urls ?? [], target);
         return connection;
       } catch (error) {
         failure = error;
+        if (this.#closing.signal.aborted) break;
         this.#next += 1;
       }
     }

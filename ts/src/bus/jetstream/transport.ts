@@ -14,8 +14,6 @@ import { StreamPublisher } from './writer.js';
 const WRITERS = 4;
 /** Limit of the farewell to the server at shutdown. */
 const DRAIN_MS = 10_000;
-/** What a publish may need besides the event: headers and the record around it. */
-const RECORD_ROOM = 512;
 
 /** NATS JetStream as a store of events (11 §5). */
 export class JetStreamTransport implements Transport {
@@ -104,12 +102,6 @@ export class JetStreamTransport implements Transport {
 
   get readShards(): number | undefined {
     return this.#settings.readShards;
-  }
-
-  /** Largest event that the server takes in a record; known after `init`. */
-  get maxEventBytes(): number | undefined {
-    const limit = this.#open?.reading.standing?.info.max_payload;
-    return limit === undefined ? undefined : limit - RECORD_ROOM;
   }
 
   checkId(id: string): string | undefined {

@@ -29,8 +29,15 @@ export class RedisConnection {
   #failure: TransportError | undefined;
 
   /** Connects, logs in, selects the database and pings. */
-  static async open(target: RedisTarget, connectTimeoutMs: number, commandTimeoutMs: number): Promise<RedisConnection> {
-    const connection = new RedisConnection(await dial(target, connectTimeoutMs));
+  static async open(
+    target: RedisTarget,
+    connectTimeoutMs: number,
+    commandTimeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<RedisConnection> {
+    const connection = new RedisConnection(await dial(target, connectTimeoutMs, signal));
+    const abort = () => connection.close();
+    signal.addEventListener('abort', abort, { once: true });
     try {
       const { username, password, database } = target;
       const hello: Buffer[] = [];
@@ -45,6 +52,8 @@ export class RedisConnection {
     } catch (error) {
       connection.close();
       throw error;
+    } finally {
+      signal.removeEventListener('abort', abort);
     }
   }
 
@@ -165,7 +174,7 @@ export class Lane {
   readonly #commandTimeoutMs: number;
   #connection: RedisConnection | undefined;
   #opening: Promise<RedisConnection> | undefined;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(target: RedisTarget, connectTimeoutMs: number, commandTimeoutMs: number) {
     this.#target = target;
@@ -184,13 +193,18 @@ export class Lane {
    * @throws TransportError kind `connection`, `transient`, `fatal` (login refused) or `shutdown`
    */
   async connection(): Promise<RedisConnection> {
-    if (this.#closed) throw new TransportError('shutdown');
+    if (this.#closing.signal.aborted) throw new TransportError('shutdown');
     if (this.#connection?.open) return this.#connection;
-    this.#opening ??= RedisConnection.open(this.#target, this.#connectTimeoutMs, this.#commandTimeoutMs).finally(() => {
+    this.#opening ??= RedisConnection.open(
+      this.#target,
+      this.#connectTimeoutMs,
+      this.#commandTimeoutMs,
+      this.#closing.signal,
+    ).finally(() => {
       this.#opening = undefined;
     });
     const connection = await this.#opening;
-    if (this.#closed) {
+    if (this.#closing.signal.aborted) {
       connection.close();
       throw new TransportError('shutdown');
     }
@@ -200,7 +214,7 @@ export class Lane {
 
   /** Closes for good. */
   close(): void {
-    this.#closed = true;
+    this.#closing.abort();
     this.#connection?.close();
   }
 }

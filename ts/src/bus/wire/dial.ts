@@ -29,9 +29,10 @@ export function reasonOf(error: unknown): string {
 /**
  * Connects. The socket has no-delay set and is unreferenced, so that an idle connection does not keep the process alive.
  *
+ * @param signal ends the attempt
  * @throws TransportError kind `connection` with the system's reason, or `timed out after <n> ms`
  */
-export function dial(endpoint: Endpoint, timeoutMs: number): Promise<Socket> {
+export function dial(endpoint: Endpoint, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const { host, port, tls } = endpoint;
     const options = port === undefined ? { path: host } : { host, port };
@@ -40,19 +41,24 @@ export function dial(endpoint: Endpoint, timeoutMs: number): Promise<Socket> {
       : connectTcp(options);
     const fail = (text: string, cause?: unknown) => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
       socket.removeAllListeners();
       socket.on('error', () => undefined);
       socket.destroy();
       reject(new TransportError('connection', text, { cause }));
     };
+    const abort = () => fail('connecting was given up');
     const timer = setTimeout(
       () => fail(`connecting to ${endpointText(endpoint)} timed out after ${timeoutMs} ms`),
       timeoutMs,
     );
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
     socket.once('error', (error) => fail(reasonOf(error), error));
     socket.once('close', () => fail(`${endpointText(endpoint)} closed the connection`));
     socket.once(tls ? 'secureConnect' : 'connect', () => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
       socket.removeAllListeners();
       socket.setNoDelay(true);
       socket.setKeepAlive(true, 30_000);
