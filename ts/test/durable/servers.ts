@@ -81,7 +81,7 @@ export class TestServer {
     return this;
   }
 
-  /** Sends a signal; with SIGKILL waits until the process is gone. */
+  /** Sends a signal and waits until it has worked. */
   async signal(signal: NodeJS.Signals): Promise<void> {
     const child = this.#child;
     if (!child) return;
@@ -90,6 +90,10 @@ export class TestServer {
     if (signal === 'SIGKILL' || signal === 'SIGTERM') {
       await gone;
       this.#child = undefined;
+    } else if (signal === 'SIGSTOP') {
+      await until('the process to stop', () =>
+        execFileSync('ps', ['-o', 'stat=', '-p', String(child.pid)]).includes('T'),
+      );
     }
   }
 
