@@ -48,6 +48,13 @@ export interface IndexedNode {
   readonly reflexAddr: string | undefined;
 }
 
+/** Metadata as an object without a prototype, so that every name is data. */
+function plainMetadata(metadata: ReadonlyMap<string, string>): Readonly<Record<string, string>> {
+  return Object.freeze(Object.assign(Object.create(null) as Record<string, string>, Object.fromEntries(metadata)));
+}
+
+const NO_METADATA = plainMetadata(new Map());
+
 class Entry implements IndexedNode {
   readonly nodeId: bigint;
   readonly entityId: Uint8Array;
@@ -72,13 +79,12 @@ class Entry implements IndexedNode {
     this.nodeId = a.nodeId;
     this.entityId = a.entityId;
     this.version = a.version;
-    this.tags = a.tags;
-    this.metadata = Object.freeze(
-      Object.assign(Object.create(null) as Record<string, string>, Object.fromEntries(a.metadata)),
-    );
+    const sameTags = before?.hasTags(a.tags) ?? false;
+    this.tags = before && sameTags ? before.tags : a.tags;
+    this.metadata = a.metadata.size === 0 ? NO_METADATA : plainMetadata(a.metadata);
     this.reflexAddr = a.reflexAddr;
     this.origin = before?.hasEntity(a.entityId) ? before.origin : Number(originHashOf(a.entityId) & 0xffff_ffffn);
-    if (before?.hasTags(a.tags)) {
+    if (before && sameTags) {
       this.view = before.view;
       this.#scope = before.#scope;
     } else this.view = viewOf(a.tags);
@@ -193,7 +199,8 @@ export class CapabilityIndex {
     if (known && a.version <= known.version) return false;
     const entry = new Entry(a, direct, this.#clock.monotonicMs(), a.ttlSecs === 0 ? 0 : Number(left) * 1000, known);
     if (slot && known) {
-      const sameTerms = known.view === entry.view && known.origin === entry.origin;
+      // Equal tags are taken over as they are.
+      const sameTerms = known.tags === entry.tags && known.origin === entry.origin;
       if (!sameTerms) this.#unlink(slot);
       slot.entry = entry;
       if (!sameTerms) this.#link(slot);

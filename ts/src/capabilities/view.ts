@@ -69,8 +69,19 @@ function setModelField(model: ModelView, field: string, value: string): void {
 const MODEL = 'software.model.';
 const TOOL = 'software.tool.';
 
+/** Of tags that say nothing about hardware and software. */
+const EMPTY_VIEW: CapabilityView = {
+  memoryGb: 0,
+  hasGpuView: false,
+  gpuVendor: 'unknown',
+  vramGb: 0,
+  models: [],
+  toolIds: [],
+};
+
 /** Reads tags in their wire order: of several values for one key the greatest tag wins. */
 export function viewOf(sortedTags: readonly string[]): CapabilityView {
+  if (!sortedTags.some((tag) => tag.startsWith('hardware.') || tag.startsWith('software.'))) return EMPTY_VIEW;
   let memoryGb = 0;
   let hasGpuView = false;
   let gpuVendor: GpuVendor = 'unknown';
