@@ -3,6 +3,7 @@ export { MemoriesOrderBy, type MemoryFilter, type TaskFilter, TaskStatus, TasksO
 export type { CortexSnapshot } from './fold.js';
 export type { Memory } from './memories-model.js';
 export type { NetDbBundle, NetDbOpenConfig } from './netdb-core.js';
+export { type FoldOptions, openFold, StateFold } from './open-fold.js';
 export { type AdapterOptions, MemoriesAdapter, NetDb, type SnapshotAndWatch, TasksAdapter } from './sdk.js';
 export type { Task } from './tasks-model.js';
 export { WriteToken } from './token.js';

@@ -39,7 +39,7 @@ export interface NetDbParts {
 }
 
 /** Opens what the config asks for, from a bundle when there is one. Throws the core's texts. */
-export async function openParts(config: NetDbOpenConfig, bundle?: Uint8Array): Promise<NetDbParts> {
+export async function openParts(config: NetDbOpenConfig, bundle?: Uint8Array | null): Promise<NetDbParts> {
   if (typeof config !== 'object' || config === null)
     throw wrongType('NetDb.open', 'config', config, 'an object', 'InvalidArg');
   const origin = u64(config.originHash);
@@ -115,7 +115,7 @@ export class NetDb {
 
   /** Opens the enabled models from a bundle; a model that is not in it starts fresh. */
   static async openFromSnapshot(config: NetDbOpenConfig, bundle: NetDbBundle): Promise<NetDb> {
-    return new NetDb(await openParts(config, bundle.stateBytes));
+    return new NetDb(await openParts(config, bundle?.stateBytes ?? null));
   }
 
   /** State of both models as bytes. */

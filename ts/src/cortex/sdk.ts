@@ -102,7 +102,7 @@ export class TasksAdapter extends Adapter<Task, TasksFold> {
     return typedLater(async () => {
       const context = 'TasksAdapter open_from_snapshot failed';
       const origin = u64(originHash);
-      const from = { stateBytes: snapshot.stateBytes, lastSeq: lastSeqOf(snapshot.lastSeq) };
+      const from = { stateBytes: snapshot?.stateBytes, lastSeq: lastSeqOf(snapshot?.lastSeq) };
       const persistent = opts?.persistent === true;
       return new TasksAdapter(await openTasks({ redex, origin, persistent, context, snapshot: from }));
     });
@@ -205,7 +205,7 @@ export class MemoriesAdapter extends Adapter<Memory, MemoriesFold> {
     return typedLater(async () => {
       const context = 'MemoriesAdapter open_from_snapshot failed';
       const origin = u64(originHash);
-      const from = { stateBytes: snapshot.stateBytes, lastSeq: lastSeqOf(snapshot.lastSeq) };
+      const from = { stateBytes: snapshot?.stateBytes, lastSeq: lastSeqOf(snapshot?.lastSeq) };
       const persistent = opts?.persistent === true;
       return new MemoriesAdapter(await openMemories({ redex, origin, persistent, context, snapshot: from }));
     });
@@ -307,7 +307,7 @@ export class NetDb {
 
   /** Opens the enabled models from a bundle; a model that is not in it starts fresh. */
   static openFromSnapshot(config: NetDbOpenConfig, bundle: NetDbBundle): Promise<NetDb> {
-    return typedLater(async () => new NetDb(await openParts(config, bundle.stateBytes)));
+    return typedLater(async () => new NetDb(await openParts(config, bundle?.stateBytes ?? null)));
   }
 
   /** The tasks, or null when not enabled. */

@@ -1,9 +1,14 @@
 /** Snapshot and bundle bytes (51 §4.3, §5). */
-import { MeshringError } from '../errors.js';
+import { MeshringError, wrongType } from '../errors.js';
 import { type CortexSnapshot, cortexError, type Start } from './fold.js';
 import type { Model } from './model.js';
 import { DecodeError, Reader, Writer } from './postcard.js';
 import { high, join, low, U64_MAX } from './u64.js';
+
+function checkBytes(method: string, bytes: unknown): Uint8Array {
+  if (bytes instanceof Uint8Array) return bytes;
+  throw wrongType(method, 'stateBytes', bytes, 'a Buffer', 'InvalidArg');
+}
 
 function decoding<T>(describe: (detail: string, cause: unknown) => MeshringError, work: () => T): T {
   try {
@@ -27,6 +32,7 @@ export function restore<Row extends { readonly id: bigint }>(
 ): Start {
   const fail = (detail: string, cause?: unknown) =>
     cortexError('restore-failed', `${context}: redex: encode failed: ${detail}`, cause);
+  checkBytes('openFromSnapshot', stateBytes);
   const reader = new Reader();
   const { counter, inner } = decoding(
     (detail, cause) => fail(`${name} snapshot unwrap: ${detail}`, cause),
@@ -66,8 +72,8 @@ export function encodeBundle(bundle: Bundle): Uint8Array {
 }
 
 /** Reads a bundle; trailing bytes are ignored. Throws `netdb: decode snapshot bundle: …`. */
-export function decodeBundle(bytes: Uint8Array): Bundle {
-  const reader = new Reader().open(bytes);
+export function decodeBundle(bytes: Uint8Array | null): Bundle {
+  const reader = new Reader().open(checkBytes('NetDb.openFromSnapshot', bytes));
   const entry = (): BundleEntry | undefined => {
     if (!reader.option()) return undefined;
     const stateBytes = reader.blob();

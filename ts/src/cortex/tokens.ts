@@ -47,7 +47,7 @@ export class Tasks extends Adapter<Task, TasksFold> {
   /** Starts from a snapshot and folds what the log has after it. */
   static openFromSnapshot(redex: AnyRedex, origin: Origin, snapshot: CortexSnapshot): Promise<Tasks> {
     return typedLater(async () => {
-      const from = { stateBytes: snapshot.stateBytes, lastSeq: lastSeqOf(snapshot.lastSeq) };
+      const from = { stateBytes: snapshot?.stateBytes, lastSeq: lastSeqOf(snapshot?.lastSeq) };
       const context = 'TasksAdapter open_from_snapshot failed';
       return new Tasks(await openTasks({ redex, ...originOf(origin), context, snapshot: from }));
     });
@@ -120,7 +120,7 @@ export class Memories extends Adapter<Memory, MemoriesFold> {
   /** Starts from a snapshot and folds what the log has after it. */
   static openFromSnapshot(redex: AnyRedex, origin: Origin, snapshot: CortexSnapshot): Promise<Memories> {
     return typedLater(async () => {
-      const from = { stateBytes: snapshot.stateBytes, lastSeq: lastSeqOf(snapshot.lastSeq) };
+      const from = { stateBytes: snapshot?.stateBytes, lastSeq: lastSeqOf(snapshot?.lastSeq) };
       const context = 'MemoriesAdapter open_from_snapshot failed';
       return new Memories(await openMemories({ redex, ...originOf(origin), context, snapshot: from }));
     });

@@ -427,6 +427,10 @@ describe('snapshots', () => {
   });
 
   it('refuse what does not decode', async () => {
+    const none = undefined as unknown as Buffer;
+    await expect(TasksAdapter.openFromSnapshot(new Redex(), 1n, { stateBytes: none })).rejects.toThrow(
+      'openFromSnapshot: stateBytes must be a Buffer, got undefined',
+    );
     await expect(
       TasksAdapter.openFromSnapshot(new Redex(), 1n, { stateBytes: new Uint8Array() as Buffer }),
     ).rejects.toThrow(

@@ -159,6 +159,26 @@ describe('a NetDb on disk', () => {
     expect(readdirSync(join(directory, 'cortex')).sort()).toEqual(['memories', 'tasks']);
   });
 
+  it('may be open twice in one process: both write one log and see each other', async () => {
+    const [one, two] = [await NetDb.open(config()), await NetDb.open({ ...config(), originHash: 8n })];
+    const watch = (await (two.tasks as TasksAdapter).watch())[Symbol.asyncIterator]();
+    await watch.next();
+    const next = watch.next();
+    expect(one.tasks?.create(1n, 'from one', 1n)).toBe(0n);
+    expect((await next).value).toHaveLength(1);
+    expect(two.tasks?.create(2n, 'from two', 2n)).toBe(1n);
+    expect(one.tasks?.listTasks()).toEqual(two.tasks?.listTasks());
+    one.close();
+    await one.closed;
+    expect(two.tasks?.complete(1n, 3n)).toBe(2n);
+    two.close();
+    await two.closed;
+    const again = await NetDb.open(config());
+    expect(again.tasks?.get(1n)?.status).toBe('Completed');
+    again.close();
+    await again.closed;
+  });
+
   it('stores nothing on disk without `persistent`', async () => {
     const db = await NetDb.open({ ...config(), persistent: false });
     db.tasks?.create(1n, 'x', 1n);
