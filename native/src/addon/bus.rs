@@ -505,6 +505,8 @@ fn release(producer: &Producer, key: u64, node: u64, owner: bool, detached: &Ato
         let changes = shared.driver.node.close(shared.driver.now());
         shared.waiters.changed(changes);
         shared.driver.stop();
+        // Handles may live on until they are collected; the memory of the log must not.
+        shared.driver.node.with_core(|core| core.clear());
     } else {
         let changes = shared.driver.node.detach(lane, shared.driver.now());
         shared.waiters.changed(changes);

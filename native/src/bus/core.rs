@@ -276,6 +276,13 @@ impl Core {
         self.shards.iter_mut().map(Shard::give_up).sum()
     }
 
+    /// Frees everything stored; the counters stay.
+    pub fn clear(&mut self) {
+        for shard in &mut self.shards {
+            shard.store = Segments::new();
+        }
+    }
+
     /// Lets go what the age bound says, for readers.
     pub fn expire(&mut self, now: u64) {
         if self.ages && self.home == Home::Log {

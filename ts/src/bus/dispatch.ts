@@ -113,6 +113,11 @@ export class Dispatcher {
     return losses;
   }
 
+  /** Whether no batch is with the transport. */
+  get idle(): boolean {
+    return !this.#busy.includes(1);
+  }
+
   /** Stops retrying and sending; batches that are with the transport end by themselves. */
   stop(): void {
     clearTimeout(this.#timer);

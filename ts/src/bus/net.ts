@@ -390,7 +390,10 @@ export class Net implements WaitableBus {
     } finally {
       this.#final = this.#counters();
       this.#wakeAll();
+      this.#staging.detach();
       this.#raw.release?.();
+      // A batch that the transport has not answered yet still refers to it.
+      if (this.#store?.dispatcher?.idle ?? true) this.#raw.free?.();
       release();
     }
   }

@@ -118,6 +118,7 @@ export class Staging {
     }
     this.tick = () => {
       this.scheduled = false;
+      if (this.local) return;
       if (this.ticks.eager()) this.drain();
       else this.publish();
       this.mark = 0;
@@ -137,16 +138,27 @@ export class Staging {
     return this.local !== undefined;
   }
 
+  /** Lets go of the ring, after the node was shut down: its memory may be used for something else. */
+  detach(): void {
+    this.local = new Uint8Array(DATA);
+    this.map();
+    this.i32[CLOSED] = 1;
+    this.at = DATA;
+    this.end = DATA;
+  }
+
   /** Renews the views: the memory of the WebAssembly instance moves when it grows. */
   private map(): void {
     const { raw } = this;
     let bytes: Uint8Array;
-    if (raw.ringPointer && raw.ringLength && door.memory) {
+    if (this.local) {
+      bytes = this.local;
+    } else if (raw.ringPointer && raw.ringLength && door.memory) {
       bytes = new Uint8Array(door.memory.buffer, raw.ringPointer(), raw.ringLength());
     } else {
       const buffer = raw.ringBuffer?.();
       // Without shared memory each event is handed over by a call: a ring of no size sends all events there.
-      if (!buffer) this.local ??= new Uint8Array(DATA);
+      if (!buffer) this.local = new Uint8Array(DATA);
       bytes = buffer ? new Uint8Array(buffer) : (this.local as Uint8Array);
     }
     this.u8 = bytes;
@@ -194,11 +206,9 @@ export class Staging {
   hashed(data: Uint8Array, hash: bigint): boolean {
     const length = data.length + 8;
     const next = (this.at + length + 7) & ~3;
-    if (this.local || next > this.end || this.u8.length === 0) {
-      if (this.local || !this.makeRoom(length)) return this.push(data, hash).accepted;
-    }
+    if (this.closed) return false;
+    if (next > this.end && !this.makeRoom(length)) return this.push(data, hash).accepted;
     if (this.limited && !this.fits()) return this.push(data, hash).accepted;
-    if (this.i32[CLOSED] !== 0) return false;
     const at = this.at;
     this.i32[at >> 2] = length | HASHED;
     this.i32[(at >> 2) + 1] = Number(BigInt.asIntN(32, hash));
