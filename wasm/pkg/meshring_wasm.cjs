@@ -480,6 +480,13 @@ class RawLog {
   }
   /**
    * See there.
+   * @param {bigint} next
+   */
+  advance(next) {
+    wasm.rawlog_advance(this.__wbg_ptr, next);
+  }
+  /**
+   * See there.
    * @param {number} count
    */
   appendBatch(count) {
@@ -495,6 +502,13 @@ class RawLog {
     const ptr0 = passArray8ToWasm0(payload, wasm.__wbindgen_malloc);
     const len0 = WASM_VECTOR_LEN;
     wasm.rawlog_appendBytes(this.__wbg_ptr, ptr0, len0, val2);
+  }
+  /**
+   * See there.
+   * @param {number} length
+   */
+  appendEvent(length) {
+    wasm.rawlog_appendEvent(this.__wbg_ptr, length);
   }
   /**
    * See there.
@@ -527,6 +541,13 @@ class RawLog {
    */
   append(length) {
     wasm.rawlog_append(this.__wbg_ptr, length);
+  }
+  /**
+   * See there.
+   * @param {number} count
+   */
+  checkEvents(count) {
+    wasm.rawlog_checkEvents(this.__wbg_ptr, count);
   }
   /**
    * See there.

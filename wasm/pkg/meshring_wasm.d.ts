@@ -172,6 +172,10 @@ export class RawLog {
     /**
      * See there.
      */
+    advance(next: bigint): void;
+    /**
+     * See there.
+     */
     appendBatch(count: number): void;
     /**
      * See there.
@@ -180,11 +184,19 @@ export class RawLog {
     /**
      * See there.
      */
+    appendEvent(length: number): void;
+    /**
+     * See there.
+     */
     appendPacked(lengths: Uint32Array | number[], payloads: Uint8Array | number[], now_ms: number): void;
     /**
      * See `RawLog` in ts/src/backend/log.ts.
      */
     append(length: number): void;
+    /**
+     * See there.
+     */
+    checkEvents(count: number): void;
     /**
      * See there.
      */
@@ -387,10 +399,13 @@ export interface InitOutput {
     readonly rawbatch_ends: (a: number) => [number, number];
     readonly rawbatch_sequenceStart: (a: number) => bigint;
     readonly rawbatch_timestamps: (a: number) => [number, number];
+    readonly rawlog_advance: (a: number, b: bigint) => void;
     readonly rawlog_append: (a: number, b: number) => void;
     readonly rawlog_appendBatch: (a: number, b: number) => void;
     readonly rawlog_appendBytes: (a: number, b: number, c: number, d: number) => void;
+    readonly rawlog_appendEvent: (a: number, b: number) => void;
     readonly rawlog_appendPacked: (a: number, b: number, c: number, d: number, e: number, f: number) => void;
+    readonly rawlog_checkEvents: (a: number, b: number) => void;
     readonly rawlog_closeNow: (a: number) => void;
     readonly rawlog_compactStep: (a: number) => [number, number, number];
     readonly rawlog_compactionDue: (a: number) => number;

@@ -85,6 +85,7 @@ export class Staging {
   private readonly tick: () => void;
   /** Clock of the WebAssembly build, which has none of its own. */
   private readonly clock: (() => void) | undefined;
+  private detached = false;
   /** Local memory stands in where external buffers are not allowed. */
   private local: Uint8Array | undefined;
 
@@ -118,7 +119,7 @@ export class Staging {
     }
     this.tick = () => {
       this.scheduled = false;
-      if (this.local) return;
+      if (this.detached) return;
       if (this.ticks.eager()) this.drain();
       else this.publish();
       this.mark = 0;
@@ -140,6 +141,7 @@ export class Staging {
 
   /** Lets go of the ring, after the node was shut down: its memory may be used for something else. */
   detach(): void {
+    this.detached = true;
     this.local = new Uint8Array(DATA);
     this.map();
     this.i32[CLOSED] = 1;

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 const root = join(import.meta.dirname, '..', '..', '..');
 // Handles of nodes belong to one copy of the package: the test loads the same one as its workers.
 const { NetNode } = (await import(join(root, 'dist', 'index.js'))) as typeof import('../../src/index.js');
-type NetNode = InstanceType<typeof NetNode>;
+type NetNode = import('../../src/index.js').NetNode;
 
 const PRODUCER = `
 const { parentPort, workerData } = require('node:worker_threads');
