@@ -259,3 +259,15 @@ export interface SubscribeOpts {
   /** + As in `PollRequest`. */
   dedup?: boolean | number;
 }
+
+// The names of the core package that this module has always re-exported (from here only, not from the index).
+export type { EventBusOptions } from './bus/core-options.js';
+export type { Net as NapiNet } from './bus/net.js';
+/** An event as the low-level bus polls it: the bytes are always there. */
+export type NapiStoredEvent = StoredEvent & { readonly rawBytes: Buffer };
+/** A page of the low-level bus. */
+export type NapiPollResponse = Omit<PollResponseData, 'events'> & { events: NapiStoredEvent[] };
+/** Where an event of the low-level bus went. */
+export type NapiIngestResult = Receipt;
+/** Counters of the low-level bus. */
+export type NapiStats = Stats;

@@ -1,5 +1,5 @@
 /** The position of a stream in a bus, and the fetching that moves it (10 §7). Iterators of one stream share a feed. */
-import { describeType, MeshringError } from '../errors.js';
+import { describeType, MeshringError, wrongType } from '../errors.js';
 import type { RedisStreamDedup } from '../redis-dedup.js';
 import type { PollRequest, PollResponseData, StoredEvent, SubscribeOpts } from '../types.js';
 import { decodeCursor, encodeCursor, type Positions } from './cursor.js';
@@ -96,6 +96,7 @@ export class Feed {
   #fruitless = 0;
 
   constructor(bus: PollSource, options: SubscribeOpts) {
+    if (typeof bus?.poll !== 'function') throw wrongType('subscribe', 'bus', bus, 'a bus with poll', 'InvalidArg');
     const positive = (n: number) => n >= 0;
     this.#bus = bus;
     this.#options = options;

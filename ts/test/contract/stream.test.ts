@@ -310,6 +310,13 @@ describe('options of a stream', () => {
   });
 });
 
+describe('a stream', () => {
+  it('of something that cannot be polled is refused', () => {
+    expect(() => new EventStream({} as PollSource)).toThrow('subscribe: bus must be a bus with poll, got Object');
+    expect(() => new TypedEventStream(null as unknown as PollSource)).toThrow('got null');
+  });
+});
+
 describe('a typed channel', () => {
   it('marks what it publishes and yields what it validates', async () => {
     const bus = new WakingBus();
