@@ -114,7 +114,7 @@ export class Dispatcher {
   }
 
   /** Whether no batch is with the transport. */
-  get idle(): boolean {
+  get settled(): boolean {
     return !this.#busy.includes(1);
   }
 

@@ -393,7 +393,7 @@ export class Net implements WaitableBus {
       this.#staging.detach();
       this.#raw.release?.();
       // A batch that the transport has not answered yet still refers to it.
-      if (this.#store?.dispatcher?.idle ?? true) this.#raw.free?.();
+      if (this.#store?.dispatcher?.settled ?? true) this.#raw.free?.();
       release();
     }
   }
