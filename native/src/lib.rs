@@ -19,6 +19,7 @@ pub mod identity;
 pub mod log;
 pub mod noise;
 pub mod packet;
+pub mod port;
 pub mod record;
 pub mod routing;
 pub mod session;

@@ -5,4 +5,5 @@ mod filter;
 mod hash;
 mod identity;
 mod log;
+mod mesh;
 mod record;

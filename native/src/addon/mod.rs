@@ -6,4 +6,5 @@ pub mod hash;
 pub mod identity;
 pub mod lock;
 pub mod log;
+pub mod mesh;
 pub mod record;

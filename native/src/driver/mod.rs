@@ -3,3 +3,4 @@
 pub mod drain;
 pub mod files;
 pub mod logs;
+pub mod udp;

@@ -181,6 +181,11 @@ impl Engine {
         self.out.next_event()
     }
 
+    /// Whether [`poll_event`](Self::poll_event) has something.
+    pub fn has_events(&self) -> bool {
+        self.out.has_events()
+    }
+
     /// Next packet's events for the application. Give its frames back with [`recycle`](Self::recycle).
     pub fn poll_delivery(&mut self) -> Option<Delivery> {
         let delivery = self.out.next_delivery();

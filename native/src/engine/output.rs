@@ -64,6 +64,10 @@ impl Output {
         Some(event)
     }
 
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Whether a message would be taken.
     pub fn has_message_room(&self) -> bool {
         self.messages < MAX_MESSAGES

@@ -2,6 +2,7 @@ import type { BusDoor } from './bus.js';
 import type { FilterDoor } from './filter.js';
 import type { IdentityDoor } from './identity.js';
 import type { LogDoor } from './log.js';
+import type { MeshDoor } from './mesh.js';
 import type { RecordDoor } from './record.js';
 
 /**
@@ -9,6 +10,7 @@ import type { RecordDoor } from './record.js';
  * Each area adds its own interface here; both doors are tested by the same contract suite (`ts/test/contract`).
  */
 export interface Door extends HashDoor, BusDoor, FilterDoor, IdentityDoor, LogDoor, RecordDoor {}
+export interface Door extends HashDoor, FilterDoor, IdentityDoor, LogDoor, MeshDoor, RecordDoor {}
 
 /** BLAKE3 and XXH3. */
 export interface HashDoor {

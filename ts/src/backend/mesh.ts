@@ -1,0 +1,105 @@
+/** The mesh engine in Rust: bytes and numbers in, bytes and numbers out. */
+export interface MeshDoor {
+  /** See {@link RawMesh}. */
+  readonly RawMesh: RawMeshClass;
+}
+
+/** Makes engines. */
+export interface RawMeshClass {
+  /**
+   * An engine without a socket, driven by its caller. `now` = monotonic microseconds; `keys` = PSK, X25519 secret and
+   * random seed, 32 bytes each; `options` = `[heartbeat ms, session timeout ms, handshake timeout ms, events that may
+   * wait, bytes of them, extension 0|1]`.
+   */
+  new (now: number, nodeId: bigint, keys: Uint8Array, options: number[]): RawMesh;
+  /** An engine with a UDP socket and a thread of its own (addon only). Throws with the system's text. */
+  bind?(address: string, nodeId: bigint, keys: Uint8Array, options: number[]): RawMesh;
+}
+
+/** Outcomes of `send` and `sendTo` below zero. */
+export const REFUSED = { backpressure: -1, notConnected: -2, tooLarge: -3, badFrames: -4 } as const;
+
+/** `connect`: how a node is called. */
+export const CALL = { auto: 0, via: 1, routed: 2 } as const;
+
+/**
+ * One engine. `now` is ignored by an engine with its own socket. Links are `ip:port`, `[v6]:port` or `link:<number>`.
+ * Frames are `length u32 LE ‖ bytes`, again and again. Errors have a word as message.
+ */
+export interface RawMesh {
+  /** Own X25519 public key. */
+  publicKey(): Uint8Array;
+  /** Address of the socket (addon). */
+  localAddress?(): string | null;
+  /** Monotonic microseconds of the engine (addon). */
+  now?(): number;
+  /** Text of the socket's last error since the last call (addon). */
+  socketError?(): string | null;
+  /** Called when there is something new to take (addon); does not keep the process alive. */
+  onWake?(callback: () => void): void;
+  /** Begins heartbeats and answers to strangers. */
+  start(now: number): void;
+  /** Says goodbye and ends; with its own socket the thread is gone afterwards. */
+  shutdown(now: number): void;
+  /** Calls a node; the number comes back in an event. Words: `in-flight`, `no-route`, `too-many`, `weak-key`, `closed`, `bad-address`. */
+  connect(now: number, how: number, link: string, publicKey: Uint8Array, peer: bigint): number;
+  /** Waits for a node, or for any. */
+  accept(now: number, peer: bigint, any: boolean): number;
+  /** Gives a connect or accept up. */
+  cancel(now: number, handshake: number): void;
+  /** Ends the session with a peer. */
+  disconnect(now: number, peer: bigint): boolean;
+  /** Opens a stream; words: `no-session`, `reserved`, `too-many`. */
+  openStream(now: number, peer: bigint, stream: bigint, reliable: boolean, window: number, weight: number): number;
+  /** Closes a stream. */
+  closeStream(now: number, peer: bigint, stream: bigint): void;
+  /** Sends `count` events; how many were taken, or a number of {@link REFUSED}. */
+  send(
+    now: number,
+    handle: number,
+    frames: Uint8Array,
+    length: number,
+    count: number,
+    partial: boolean,
+    channelHash: number,
+    originHash: number,
+  ): number;
+  /** Sends without credit on stream 0 (`subprotocol` 0) or as messages of a subprotocol. */
+  sendTo(now: number, peer: bigint, subprotocol: number, frames: Uint8Array, length: number, count: number): number;
+  /** `[tx seq, rx seq, last activity µs, backpressure, credit, window, grants in, grants out, extended]`. */
+  streamStats(peer: bigint, stream: bigint): BigUint64Array | null | undefined;
+  /** JSON. */
+  peers(): string;
+  /** JSON. */
+  routes(): string;
+  /** JSON. */
+  stats(): string;
+  /** Sessions. */
+  peerCount(): number;
+  /** Node id of the direct peer at a link. */
+  peerAt(link: string): bigint | null | undefined;
+  /** Nodes heard of. */
+  discoveredNodes(): number;
+  /** Whether nothing waits for an acknowledgement. */
+  isDrained(): boolean;
+  /** Adds a route. */
+  addRoute(now: number, dest: bigint, link: string): void;
+  /** Drops everything from and to a link, or no longer. */
+  block(link: string, blocked: boolean): void;
+  /** What happened and messages of subprotocols, as records (native/src/port/batch.rs). */
+  takeEvents(): Uint8Array;
+  /** Packets of plain events, until at least so many events are taken. */
+  takeDeliveries(events: number): Uint8Array;
+  /** A datagram arrived; its bytes are no longer the caller's. */
+  handleDatagram(now: number, link: string, bytes: Uint8Array): void;
+  /** Does what is due. */
+  handleTimeout(now: number): void;
+  /** When `handleTimeout` is due; −1 = never. */
+  nextDeadline(): number;
+  /** Datagrams to send: `text length u16 ‖ length u16 ‖ link ‖ bytes`, again and again. */
+  takeTransmits(now: number): Uint8Array;
+  /** Microseconds since the Unix epoch at monotonic 0. */
+  setWallClock(unixMicrosAtZero: number): void;
+  /** Frees the memory now (WebAssembly). */
+  free?(): void;
+}
