@@ -57,7 +57,7 @@ impl RawMesh {
 
     /// An engine with a UDP socket and a thread of its own.
     #[napi(factory, catch_unwind)]
-    pub fn bind(address: String, node_id: BigInt, keys: Uint8Array, options: Vec<f64>) -> Result<Self> {
+    pub fn listen(address: String, node_id: BigInt, keys: Uint8Array, options: Vec<f64>) -> Result<Self> {
         let address = address.parse().map_err(|_| failed("bad-address"))?;
         let port = make(0, &node_id, &keys, &options)?;
         let node = UdpNode::bind(address, |_| port).map_err(|error| failed(error.to_string()))?;

@@ -8,7 +8,7 @@ use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState, BATCH_SIZE};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 const SOCKET: Token = Token(0);
@@ -28,7 +28,8 @@ pub type Wake = Box<dyn Fn() + Send + Sync>;
 
 struct Shared {
     port: Mutex<Port>,
-    socket: UdpSocket,
+    /// Gone after shutdown, so that the address is free while JavaScript still holds the node.
+    socket: RwLock<Option<UdpSocket>>,
     state: UdpSocketState,
     begun: Instant,
     /// Deadline for which the thread sleeps; 0 while it runs.
@@ -49,7 +50,7 @@ pub struct UdpNode {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
@@ -141,7 +142,11 @@ impl Shared {
     fn send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let mut waits = 0;
         loop {
-            match self.state.try_send(UdpSockRef::from(&self.socket), transmit) {
+            let socket = self.socket.read().unwrap_or_else(PoisonError::into_inner);
+            let Some(socket) = &*socket else {
+                return Err(io::ErrorKind::NotConnected.into());
+            };
+            match self.state.try_send(UdpSockRef::from(socket), transmit) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && waits < 50 => {
                     // The socket's buffer is full: the network is slower than this thread.
                     waits += 1;
@@ -151,6 +156,14 @@ impl Shared {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && waits < 50 => waits += 1,
                 other => return other,
             }
+        }
+    }
+
+    fn receive(&self, buffers: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> io::Result<usize> {
+        let socket = self.socket.read().unwrap_or_else(PoisonError::into_inner);
+        match &*socket {
+            Some(socket) => self.state.recv(UdpSockRef::from(socket), buffers, meta),
+            None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -202,10 +215,7 @@ impl Shared {
                 let mut received = 0;
                 while received < ROUND {
                     let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] = split(&mut memory, size);
-                    match self
-                        .state
-                        .recv(UdpSockRef::from(&self.socket), &mut buffers, &mut meta)
-                    {
+                    match self.receive(&mut buffers, &mut meta) {
                         Ok(count) => {
                             pause = Duration::from_millis(1);
                             let now = self.now();
@@ -277,7 +287,7 @@ impl UdpNode {
         port.engine().set_wall_offset(unix.as_micros() as u64);
         let shared = Arc::new(Shared {
             port: Mutex::new(port),
-            socket,
+            socket: RwLock::new(Some(socket)),
             state,
             begun: Instant::now(),
             sleeping_until: AtomicU64::new(0),
@@ -364,6 +374,7 @@ impl UdpNode {
         self.shared.stop.store(true, Ordering::Release);
         let _ = self.shared.waker.wake();
         let _ = thread.join();
+        *self.shared.socket.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

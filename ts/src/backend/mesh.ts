@@ -13,7 +13,7 @@ export interface RawMeshClass {
    */
   new (now: number, nodeId: bigint, keys: Uint8Array, options: number[]): RawMesh;
   /** An engine with a UDP socket and a thread of its own (addon only). Throws with the system's text. */
-  bind?(address: string, nodeId: bigint, keys: Uint8Array, options: number[]): RawMesh;
+  listen?(address: string, nodeId: bigint, keys: Uint8Array, options: number[]): RawMesh;
 }
 
 /** Outcomes of `send` and `sendTo` below zero. */

@@ -8,6 +8,7 @@ import { volatileProducer } from '../bus/producer-state.js';
 import { MeshringError } from '../errors.js';
 import { NodeStorage } from '../redex/storage-node.js';
 import type { Platform } from './types.js';
+import { openUdp } from './udp.js';
 
 /** Folder of the package: the nearest one above this file that holds `wasm/pkg`. */
 function packageRoot(): string {
@@ -106,4 +107,5 @@ export const platform: Platform = {
     process.emitWarning(text, 'MeshringWarning');
   },
   logStorage: () => files,
+  openUdp,
 };

@@ -33,4 +33,18 @@ export interface Platform {
   warnOnce(text: string): void;
   /** Where persistent logs below `directory` live, or null when there is no file system. */
   logStorage(directory: string): LogStorage | null;
+  /** Binds a UDP socket at `ip:port`; absent where there is none. */
+  openUdp?(address: string): Promise<UdpSocket>;
+}
+
+/** A UDP socket that does not keep the process alive. Addresses are `ip:port` or `[v6]:port`. */
+export interface UdpSocket {
+  /** What was bound. */
+  readonly address: string;
+  /** Copies the bytes and sends them. */
+  send(to: string, bytes: Uint8Array): void;
+  /** Called for each datagram; the bytes are the callback's own. */
+  onDatagram(callback: (from: string, bytes: Uint8Array) => void): void;
+  /** Resolves when the address is free again. */
+  close(): Promise<void>;
 }

@@ -1,0 +1,356 @@
+/** What `NetMesh` and `MeshNode` share: one engine, its pending calls, its events. */
+import { CALL, type RawMesh } from '../backend/mesh.js';
+import { MeshringError } from '../errors.js';
+import { nodeIdOf, originHashOf, publicKeyOf } from '../identity/index.js';
+import { platform } from '../platform/node.js';
+import { type Packet, type PEER_CHANGES, readHappenings } from './batch.js';
+import { checkAddress, checkHex, checkInteger, checkU64 } from './check.js';
+import { type MeshDriver, openDriver } from './driver.js';
+import { Inbox } from './inbox.js';
+
+/** Options of a mesh node (30 §2). Fields marked + are additions to the published 0.19.0 options. */
+export interface MeshConfig {
+  /** `a.b.c.d:port` or `[v6]:port`; port 0 = any. */
+  bindAddr: string;
+  /** Key of the whole mesh: 64 hex digits. */
+  psk: string;
+  /** Between heartbeats, ms. Default 5000; below 10 acts as 10. */
+  heartbeatIntervalMs?: number;
+  /** Silence that counts as one missed beat, ms. Default 30000. */
+  sessionTimeoutMs?: number;
+  /** Shards that `shardId` of polled events refers to, 0..65535. Default 4. */
+  numShards?: number;
+  /** Fixes entity id and node id: 32 bytes. Default random. */
+  identitySeed?: Uint8Array;
+  /** + X25519 secret of 32 bytes that keeps the public key over restarts. Default: new for each node. */
+  staticKey?: Uint8Array;
+  /** + Inbound events that wait at most. Default 65536. */
+  maxInboundEvents?: number;
+  /** + Bytes of them. Default 64 MiB. */
+  maxInboundBytes?: number;
+  /** + How long one connect attempt waits, ms. Default 5000. */
+  handshakeTimeoutMs?: number;
+  /** + `'net-0.19'`: don't offer the extension between nodes of ours (docs/protocol.md). Default `'meshring'`. */
+  protocol?: 'meshring' | 'net-0.19';
+}
+
+/** A peer (+). */
+export interface PeerInfo {
+  /** Node id. */
+  readonly id: bigint;
+  /** `ip:port` where it, or its relay, is reached. */
+  readonly address: string;
+  /** By its heartbeats. */
+  readonly state: 'healthy' | 'suspected' | 'failed';
+  /** Whether packets go over a relay. */
+  readonly relayed: boolean;
+  /** Which protocol the session speaks. */
+  readonly protocol: 'net-0.19' | 'meshring';
+  /** Smoothed round-trip time, ms; absent when not measured. */
+  readonly rttMs?: number;
+  /** Largest datagram sent to it, bytes. */
+  readonly mtu: number;
+}
+
+/** What happened to a peer (+). */
+export interface PeerEvent {
+  /** `lost`: three beats missed, the session stays; `left`: the session is gone. */
+  readonly type: 'joined' | 'suspected' | 'lost' | 'recovered' | 'moved' | 'left';
+  /** Node id. */
+  readonly id: bigint;
+  /** The peer as it is now; absent when it left. */
+  readonly peer?: PeerInfo;
+}
+
+const PEER_WORDS: Record<(typeof PEER_CHANGES)[number], PeerEvent['type']> = {
+  joined: 'joined',
+  suspected: 'suspected',
+  failed: 'lost',
+  recovered: 'recovered',
+  moved: 'moved',
+  left: 'left',
+};
+
+interface Pending {
+  readonly accept: boolean;
+  resolve(found: { peer: bigint; link: string }): void;
+  reject(error: Error): void;
+}
+
+/** Text for everything after `shutdown`. */
+export const CLOSED = 'MeshNode has been shut down';
+
+/** A node's engine and what waits for it. */
+export class CoreNode {
+  readonly driver: MeshDriver;
+  readonly inbox: Inbox;
+  readonly nodeId: bigint;
+  readonly entityId: Uint8Array;
+  readonly originHash: bigint;
+  readonly publicKey: Uint8Array;
+  readonly numShards: number;
+  started = false;
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  readonly #pending = new Map<number, Pending>();
+  readonly #handlers = new Map<number, (packet: Packet) => void>();
+  readonly #peerListeners = new Set<(event: PeerEvent) => void>();
+  /** Keeps the process alive while something is pending. */
+  #holds = 0;
+  #holder: ReturnType<typeof setInterval> | undefined;
+
+  private constructor(driver: MeshDriver, entityId: Uint8Array, numShards: number) {
+    this.driver = driver;
+    this.inbox = new Inbox(driver);
+    this.entityId = entityId;
+    this.nodeId = nodeIdOf(entityId);
+    this.originHash = originHashOf(entityId);
+    this.publicKey = driver.raw.publicKey();
+    this.numShards = numShards;
+    driver.onWake(() => this.#onWake());
+  }
+
+  /** Checks the options in the specified order and binds the socket. */
+  static async create(config: MeshConfig): Promise<CoreNode> {
+    for (const field of ['bindAddr', 'psk'] as const) {
+      if (config?.[field] === undefined || config[field] === null) {
+        throw new MeshringError('invalid-config', `Missing field \`${field}\``, { code: 'InvalidArg' });
+      }
+    }
+    checkAddress('invalid bind address', config.bindAddr);
+    const psk = checkHex('PSK', 'PSK must be 32 bytes (64 hex chars)', config.psk);
+    const shards = config.numShards ?? 4;
+    if (!Number.isInteger(shards) || shards < 0 || shards > 65_535) {
+      throw new MeshringError('invalid-config', `num_shards must be in [0, 65535]; got ${shards}`);
+    }
+    const random = crypto.getRandomValues(new Uint8Array(96));
+    const seed = config.identitySeed ?? random.slice(64);
+    if (seed.length !== 32) {
+      throw new MeshringError('invalid-config', `identity_seed must be 32 bytes, got ${seed.length}`);
+    }
+    const secret = config.staticKey ?? random.subarray(0, 32);
+    if (secret.length !== 32) {
+      throw new MeshringError('invalid-config', `staticKey must be 32 bytes, got ${secret.length}`);
+    }
+    const most = 2 ** 32 - 1;
+    const numbers = [
+      Math.max(10, checkInteger('heartbeatIntervalMs', config.heartbeatIntervalMs, 0, most, 5000)),
+      Math.max(10, checkInteger('sessionTimeoutMs', config.sessionTimeoutMs, 0, most, 30_000)),
+      Math.max(10, checkInteger('handshakeTimeoutMs', config.handshakeTimeoutMs, 0, most, 5000)),
+      checkInteger('maxInboundEvents', config.maxInboundEvents, 1, most, 65_536),
+      checkInteger('maxInboundBytes', config.maxInboundBytes, 1, most, 64 << 20),
+      config.protocol === 'net-0.19' ? 0 : 1,
+    ];
+    const entityId = publicKeyOf(seed);
+    const keys = new Uint8Array(96);
+    keys.set(psk);
+    keys.set(secret, 32);
+    keys.set(random.subarray(32, 64), 64);
+    try {
+      const driver = await openDriver(config.bindAddr, { nodeId: nodeIdOf(entityId), keys, numbers });
+      return new CoreNode(driver, entityId, shards);
+    } finally {
+      keys.fill(0);
+      psk.fill(0);
+      random.fill(0);
+    }
+  }
+
+  /** The engine, for a call; refuses after shutdown. */
+  get raw(): RawMesh {
+    this.check();
+    return this.driver.raw;
+  }
+
+  /** Throws when the node was shut down. */
+  check(): void {
+    if (this.#state !== 'open') throw new MeshringError('closed', CLOSED);
+  }
+
+  /** Whether the node was shut down. */
+  get closed(): boolean {
+    return this.#state !== 'open';
+  }
+
+  /** Begins heartbeats and answers to strangers, once pending accepts are over. */
+  async start(): Promise<void> {
+    this.check();
+    while ([...this.#pending.values()].some((pending) => pending.accept)) {
+      await new Promise<void>((resolve) => this.#waiters.push(resolve));
+      this.check();
+    }
+    if (this.started) return;
+    this.started = true;
+    this.raw.start(this.driver.now());
+    this.driver.flush();
+  }
+
+  readonly #waiters: (() => void)[] = [];
+
+  /** Connects; `how` as in `CALL`. */
+  async connect(how: number, address: string, key: Uint8Array, peer: bigint, signal?: AbortSignal): Promise<void> {
+    await this.#handshake(
+      false,
+      (now) => {
+        if (peer === this.nodeId) throw new MeshringError('connection', 'cannot connect to itself');
+        return this.raw.connect(now, how, address, key, peer);
+      },
+      how === CALL.auto ? 'connect failed: connection error: ' : 'connection error: ',
+      peer,
+      signal,
+    );
+  }
+
+  /** Accepts one peer; resolves with its id and address. */
+  accept(peer: bigint | null, signal?: AbortSignal): Promise<{ peer: bigint; link: string }> {
+    return this.#handshake(
+      true,
+      (now) => this.raw.accept(now, peer ?? 0n, peer === null),
+      'accept failed: connection error: ',
+      peer ?? 0n,
+      signal,
+    );
+  }
+
+  async #handshake(
+    accept: boolean,
+    begin: (now: number) => number,
+    prefix: string,
+    peer: bigint,
+    signal?: AbortSignal,
+  ): Promise<{ peer: bigint; link: string }> {
+    signal?.throwIfAborted();
+    let id: number;
+    try {
+      id = begin(this.driver.now());
+    } catch (error) {
+      throw handshakeError(error, prefix, peer);
+    }
+    const done = this.hold();
+    let abort: (() => void) | undefined;
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#pending.set(id, {
+          accept,
+          resolve,
+          reject: (error) =>
+            reject(
+              error instanceof MeshringError ? error : new MeshringError('connection', `${prefix}${error.message}`),
+            ),
+        });
+        abort = () => {
+          this.driver.raw.cancel(this.driver.now(), id);
+          reject(signal?.reason);
+        };
+        signal?.addEventListener('abort', abort, { once: true });
+        this.driver.flush();
+        this.#onWake();
+      });
+    } finally {
+      this.#pending.delete(id);
+      if (abort) signal?.removeEventListener('abort', abort);
+      done();
+      for (const waiter of this.#waiters.splice(0)) waiter();
+    }
+  }
+
+  /** Keeps the process alive until the returned function is called. */
+  hold(): () => void {
+    if (this.#holds++ === 0) this.#holder = setInterval(() => {}, 2 ** 30);
+    let held = true;
+    return () => {
+      if (held && --this.#holds === 0) clearInterval(this.#holder);
+      held = false;
+    };
+  }
+
+  #onWake(): void {
+    if (this.#state === 'closed') return;
+    for (;;) {
+      const batch = this.driver.raw.takeEvents();
+      if (batch.length === 0) break;
+      for (const what of readHappenings(batch)) {
+        if (what.kind === 'handshake') this.#pending.get(what.id)?.resolve({ peer: what.peer, link: what.link });
+        else if (what.kind === 'handshake-failed') this.#pending.get(what.id)?.reject(new Error(what.reason));
+        else if (what.kind === 'message') this.#handlers.get(what.packet.subprotocol)?.(what.packet);
+        else if (what.kind === 'peer') this.#onPeer(what.peer, PEER_WORDS[what.change]);
+      }
+    }
+    this.inbox.pump();
+  }
+
+  #onPeer(id: bigint, type: PeerEvent['type']): void {
+    if (this.#peerListeners.size === 0) return;
+    const peer = this.peers().find((one) => one.id === id);
+    for (const listener of this.#peerListeners) listener(peer ? { type, id, peer } : { type, id });
+  }
+
+  /** Calls the listener for each change of a peer; returns the function that ends it. */
+  onPeer(listener: (event: PeerEvent) => void): () => void {
+    this.#peerListeners.add(listener);
+    return () => this.#peerListeners.delete(listener);
+  }
+
+  /** Handles the packets of a subprotocol; one handler each. Returns the function that ends it. */
+  onMessage(subprotocol: number, handler: (packet: Packet) => void): () => void {
+    this.#handlers.set(subprotocol, handler);
+    return () => {
+      if (this.#handlers.get(subprotocol) === handler) this.#handlers.delete(subprotocol);
+    };
+  }
+
+  /** All peers. */
+  peers(): PeerInfo[] {
+    const list = JSON.parse(this.driver.raw.peers()) as (Omit<PeerInfo, 'id' | 'rttMs'> & {
+      id: string;
+      rttMicros: number | null;
+    })[];
+    return list.map(({ id, rttMicros, ...rest }) => ({
+      id: BigInt(id),
+      ...rest,
+      ...(rttMicros === null ? {} : { rttMs: rttMicros / 1000 }),
+    }));
+  }
+
+  /** Ends everything: up to `drainMs` for what is not yet acknowledged, then goodbye. */
+  async shutdown(drainMs: number): Promise<void> {
+    if (this.#state !== 'open') throw new MeshringError('closed', 'already shut down');
+    this.#state = 'closing';
+    const end = performance.now() + drainMs;
+    while (!this.driver.raw.isDrained() && performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    this.#state = 'closed';
+    const gone = new MeshringError('closed', CLOSED);
+    for (const pending of this.#pending.values()) pending.reject(gone);
+    this.inbox.close();
+    await this.driver.close();
+    clearInterval(this.#holder);
+  }
+}
+
+function handshakeError(error: unknown, prefix: string, peer: bigint): Error {
+  if (error instanceof MeshringError) return error;
+  const word = error instanceof Error ? error.message : String(error);
+  const hex = `0x${peer.toString(16)}`;
+  const texts: Record<string, string> = {
+    'in-flight': `connect_via: handshake already in flight for peer ${hex}`,
+    'no-route': `connect_routed: no route to peer ${hex}`,
+    'too-many': 'too many handshakes at once',
+    'weak-key': 'handshake init failed: public key of small order',
+    closed: CLOSED,
+  };
+  return new MeshringError('connection', `${prefix}${texts[word] ?? word}`, { cause: error });
+}
+
+/** Checks the arguments of `connect`. */
+export function checkTarget(method: string, address: string, key: string, peer: bigint): Uint8Array {
+  checkAddress('invalid peer address', address);
+  const bytes = checkHex('public key', 'public key must be 32 bytes', key);
+  checkU64(method, 'peerNodeId', peer);
+  return bytes;
+}
+
+/** Bytes in the platform's form. */
+export function shown(bytes: Uint8Array): Buffer {
+  return platform.bytes(bytes) as Buffer;
+}

@@ -1,0 +1,172 @@
+/** Arrived events: for `poll`, and for any number of iterators. */
+
+import { type Packet, readPackets } from './batch.js';
+import type { MeshDriver } from './driver.js';
+
+/** One event as an iterator gives it. */
+export interface MeshEvent {
+  /** Who sent it. */
+  readonly peerNodeId: bigint;
+  /** On which stream. */
+  readonly streamId: bigint;
+  /** Sequence of its packet in the stream. */
+  readonly sequence: bigint;
+  /** Its place in the packet. */
+  readonly index: number;
+  /** Low 16 bits of the channel's hash, low 32 of the origin's, on channel publishes. */
+  readonly publish?: { readonly channelHash: number; readonly originHash: number };
+  /** The event. */
+  readonly bytes: Uint8Array;
+}
+
+/** Which events an iterator wants; absent = all. */
+export interface EventFilter {
+  /** Only from this node. */
+  readonly peer?: bigint;
+  /** Only on this stream. */
+  readonly streamId?: bigint;
+  /** Ends the iteration. */
+  readonly signal?: AbortSignal;
+}
+
+interface Reader {
+  readonly filter: EventFilter;
+  readonly queue: MeshEvent[];
+  notify: () => void;
+  ended: boolean;
+}
+
+/** Events an iterator may hold before no more are taken from the engine. */
+const READER_LIMIT = 4096;
+/** The same for events that no iterator wants. */
+const UNREAD_LIMIT = 65_536;
+const BATCH = 4096;
+
+function wants({ peer, streamId }: EventFilter, event: MeshEvent): boolean {
+  return (peer === undefined || peer === event.peerNodeId) && (streamId === undefined || streamId === event.streamId);
+}
+
+function isPublish(packet: Packet): boolean {
+  return (
+    packet.subprotocol === 0 &&
+    (packet.streamId & (1n << 48n)) !== 0n &&
+    BigInt(packet.channelHash) === (packet.streamId & 0xffffn)
+  );
+}
+
+/** Takes packets from the engine when somebody wants their events. */
+export class Inbox {
+  readonly #driver: MeshDriver;
+  readonly #readers = new Set<Reader>();
+  /** Taken from the engine and not yet polled. */
+  #unread: MeshEvent[] = [];
+  #at = 0;
+  #closed = false;
+
+  constructor(driver: MeshDriver) {
+    this.#driver = driver;
+  }
+
+  #take(most: number): MeshEvent[] {
+    const bytes = this.#driver.raw.takeDeliveries(most);
+    this.#driver.flush();
+    const out: MeshEvent[] = [];
+    for (const packet of readPackets(bytes)) {
+      const publish = isPublish(packet)
+        ? { channelHash: packet.channelHash, originHash: packet.originHash }
+        : undefined;
+      packet.events.forEach((event, index) => {
+        const one = {
+          peerNodeId: packet.peer,
+          streamId: packet.streamId,
+          sequence: packet.sequence,
+          index,
+          bytes: event,
+        };
+        out.push(publish ? { ...one, publish } : one);
+      });
+    }
+    return out;
+  }
+
+  /** Removes up to `limit` events, oldest first. Never waits. */
+  poll(limit: number): MeshEvent[] {
+    const out: MeshEvent[] = [];
+    while (out.length < limit) {
+      if (this.#at >= this.#unread.length) {
+        this.#unread = this.#closed ? [] : this.#take(limit - out.length);
+        this.#at = 0;
+        if (this.#unread.length === 0) break;
+      }
+      const end = Math.min(this.#unread.length, this.#at + limit - out.length);
+      for (; this.#at < end; this.#at++) out.push(this.#unread[this.#at] as MeshEvent);
+    }
+    return out;
+  }
+
+  /** Gives what has arrived to the iterators; what none of them wants stays for `poll`. */
+  pump(): void {
+    while (this.#readers.size > 0 && !this.#closed) {
+      for (const reader of this.#readers) if (reader.queue.length >= READER_LIMIT) return;
+      if (this.#unread.length - this.#at >= UNREAD_LIMIT) return;
+      const events = this.#take(BATCH);
+      if (events.length === 0) return;
+      for (const event of events) if (!this.#offer(event)) this.#unread.push(event);
+      for (const reader of this.#readers) if (reader.queue.length > 0) reader.notify();
+    }
+  }
+
+  #offer(event: MeshEvent): boolean {
+    let wanted = false;
+    for (const reader of this.#readers) {
+      if (wants(reader.filter, event)) {
+        reader.queue.push(event);
+        wanted = true;
+      }
+    }
+    return wanted;
+  }
+
+  /** Events from now on (and those that nobody has taken), as they arrive. */
+  async *events(filter: EventFilter = {}): AsyncGenerator<MeshEvent, void, void> {
+    const reader: Reader = { filter, queue: [], notify: () => {}, ended: this.#closed };
+    const abort = () => {
+      reader.ended = true;
+      reader.notify();
+    };
+    filter.signal?.throwIfAborted();
+    filter.signal?.addEventListener('abort', abort, { once: true });
+    const unread = this.#unread.slice(this.#at);
+    reader.queue.push(...unread.filter((event) => wants(filter, event)));
+    this.#unread = unread.filter((event) => !wants(filter, event));
+    this.#at = 0;
+    this.#readers.add(reader);
+    try {
+      for (;;) {
+        this.pump();
+        while (reader.queue.length > 0 && !reader.ended) {
+          const batch = reader.queue.splice(0);
+          for (const event of batch) yield event;
+        }
+        if (reader.ended) break;
+        await new Promise<void>((resolve) => {
+          reader.notify = resolve;
+          if (reader.queue.length > 0 || reader.ended) resolve();
+        });
+      }
+      filter.signal?.throwIfAborted();
+    } finally {
+      this.#readers.delete(reader);
+      filter.signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Ends all iterations. What was taken can still be polled. */
+  close(): void {
+    this.#closed = true;
+    for (const reader of this.#readers) {
+      reader.ended = true;
+      reader.notify();
+    }
+  }
+}

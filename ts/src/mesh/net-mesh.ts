@@ -1,0 +1,436 @@
+/** `NetMesh` and `NetStream`: the lower-level mesh node, whose errors are plain. */
+import { CALL, REFUSED } from '../backend/mesh.js';
+import { MeshringError, wrongType } from '../errors.js';
+import { checkAddress, checkInteger, checkU64 } from './check.js';
+import { CLOSED, CoreNode, checkTarget, type MeshConfig, type PeerEvent, type PeerInfo, shown } from './core-node.js';
+import { frame, MAX_EVENT_BYTES } from './frames.js';
+import type { EventFilter, MeshEvent } from './inbox.js';
+
+/** How a stream is opened. */
+export interface StreamConfig {
+  /** Any 64-bit number but the highest. */
+  streamId: bigint;
+  /** Between nodes of ours `reliable` = no loss, no duplicates, in order; toward 0.19.0 it is a flag. Default `'fire_and_forget'`. */
+  reliability?: 'fire_and_forget' | 'reliable';
+  /** Send window in bytes on the wire, 0..2^32−1; 0 = none. Default 65536. */
+  windowBytes?: number;
+  /** Share in the transmit order, 0..255; 0 acts as 1. Default 1. */
+  fairnessWeight?: number;
+}
+
+/** A stream in numbers. */
+export interface StreamStats {
+  /** Next sequence to send. */
+  readonly txSeq: bigint;
+  /** Highest accepted sequence; 0 also when nothing came. */
+  readonly rxSeq: bigint;
+  /** Always 0: events wait in the node's queue. */
+  readonly inboundPending: bigint;
+  /** Unix nanoseconds of the last send or receive. */
+  readonly lastActivityNs: bigint;
+  /** True while the stream is there. */
+  readonly active: boolean;
+  /** Refused sends. */
+  readonly backpressureEvents: bigint;
+  /** Bytes that may be sent; 0 when the window is 0. */
+  readonly txCreditRemaining: number;
+  /** The window. */
+  readonly txWindow: number;
+  /** Grants or acknowledgements that came. */
+  readonly creditGrantsReceived: bigint;
+  /** Grants or acknowledgements that left. */
+  readonly creditGrantsSent: bigint;
+  /** + Which protocol the session speaks. */
+  readonly protocol: 'net-0.19' | 'meshring';
+}
+
+/** An event as `poll` returns it. */
+export interface MeshStoredEvent {
+  /** `<sequence>:<index>`. */
+  id: string;
+  /** Text if the bytes are UTF-8, else empty. */
+  raw: string;
+  /** The bytes. */
+  rawBytes: Buffer;
+  /** Sequence of the packet. */
+  insertionTs: number;
+  /** `streamId mod numShards`. */
+  shardId: number;
+}
+
+/** A stream of a peer; made by `openStream`. */
+export class NetStream {
+  /** Node id. */
+  readonly peerNodeId: bigint;
+  /** Stream id. */
+  readonly streamId: bigint;
+  readonly #owner: object;
+  readonly #handle: number;
+  readonly #window: number;
+
+  /** @internal */
+  constructor(owner: object, handle: number, window: number, peerNodeId: bigint, streamId: bigint) {
+    this.#owner = owner;
+    this.#handle = handle;
+    this.#window = window;
+    this.peerNodeId = peerNodeId;
+    this.streamId = streamId;
+  }
+
+  /** @internal Number of the stream in the engine of `owner`; null for another node's. */
+  static handleOf(stream: NetStream, owner: object): number | null {
+    return stream instanceof NetStream && stream.#owner === owner ? stream.#handle : null;
+  }
+
+  /** @internal Window in bytes; 0 = none. */
+  static windowOf(stream: NetStream): number {
+    return stream.#window;
+  }
+}
+
+const BACKPRESSURE = 'stream would block: stream queue full';
+const NOT_CONNECTED = 'stream not connected: peer session gone';
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function asText(bytes: Uint8Array): string {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    return '';
+  }
+}
+
+function checkEvents(method: string, events: readonly Uint8Array[]): void {
+  if (!Array.isArray(events)) throw wrongType(method, 'events', events, 'an array of Buffers', 'ArrayExpected');
+  for (const event of events) {
+    if (!(event instanceof Uint8Array)) throw wrongType(method, 'events', event, 'an array of Buffers', 'InvalidArg');
+    if (event.length > MAX_EVENT_BYTES) {
+      throw new MeshringError(
+        'too-large',
+        `stream transport error: event too large (${event.length} > ${MAX_EVENT_BYTES})`,
+      );
+    }
+  }
+}
+
+/** A mesh node (30 §1). */
+export class NetMesh {
+  readonly #core: CoreNode;
+
+  private constructor(core: CoreNode) {
+    this.#core = core;
+  }
+
+  /** Binds the socket; nothing is answered before `accept`, `connect` or `start`. */
+  static async create(config: MeshConfig): Promise<NetMesh> {
+    return new NetMesh(await CoreNode.create(config));
+  }
+
+  /** @internal Engine, queues and message handlers, for the subsystems on top. */
+  static coreOf(node: NetMesh): CoreNode {
+    return node.#core;
+  }
+
+  /** Ed25519 public key of the identity, 32 bytes. */
+  entityId(): Buffer {
+    this.#core.check();
+    return shown(this.#core.entityId.slice());
+  }
+
+  /** X25519 public key, 64 hex digits. */
+  publicKey(): string {
+    this.#core.check();
+    return Array.from(this.#core.publicKey, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  }
+
+  /** Node id. */
+  nodeId(): bigint {
+    this.#core.check();
+    return this.#core.nodeId;
+  }
+
+  /** + Origin hash of the identity. */
+  get originHash(): bigint {
+    return this.#core.originHash;
+  }
+
+  /** + `ip:port` of the socket. */
+  localAddress(): string {
+    this.#core.check();
+    return this.#core.driver.address;
+  }
+
+  /** Connects to a node that waits in `accept` or is started. */
+  async connect(
+    peerAddr: string,
+    peerPublicKey: string,
+    peerNodeId: bigint,
+    opts: { signal?: AbortSignal } = {},
+  ): Promise<void> {
+    this.#core.check();
+    const key = checkTarget('connect', peerAddr, peerPublicKey, peerNodeId);
+    await this.#core.connect(CALL.auto, peerAddr, key, peerNodeId, opts.signal);
+  }
+
+  /** + Connects over a relay at `relayAddr`, or to a started node there. */
+  async connectVia(
+    relayAddr: string,
+    peerPublicKey: string,
+    peerNodeId: bigint,
+    opts: { signal?: AbortSignal } = {},
+  ): Promise<void> {
+    this.#core.check();
+    const key = checkTarget('connectVia', relayAddr, peerPublicKey, peerNodeId);
+    await this.#core.connect(CALL.via, relayAddr, key, peerNodeId, opts.signal);
+  }
+
+  /** + Connects over the next hop of the routing table. */
+  async connectRouted(peerPublicKey: string, peerNodeId: bigint, opts: { signal?: AbortSignal } = {}): Promise<void> {
+    this.#core.check();
+    const key = checkTarget('connectRouted', '0.0.0.0:0', peerPublicKey, peerNodeId);
+    await this.#core.connect(CALL.routed, '', key, peerNodeId, opts.signal);
+  }
+
+  /** Waits for one handshake of that node; resolves with its address. */
+  async accept(peerNodeId: bigint, opts: { signal?: AbortSignal } = {}): Promise<string> {
+    this.#core.check();
+    checkU64('accept', 'peerNodeId', peerNodeId);
+    return (await this.#core.accept(peerNodeId, opts.signal)).link;
+  }
+
+  /** + Waits for a handshake of any node of ours, or of any at all once started. */
+  async acceptAny(opts: { signal?: AbortSignal } = {}): Promise<{ peerNodeId: bigint; address: string }> {
+    this.#core.check();
+    const { peer, link } = await this.#core.accept(null, opts.signal);
+    return { peerNodeId: peer, address: link };
+  }
+
+  /** Begins heartbeats, pingwaves, relaying, answers to started-node handshakes. */
+  async start(): Promise<void> {
+    await this.#core.start();
+  }
+
+  /** Sessions, silent ones included. */
+  peerCount(): number {
+    return this.#core.raw.peerCount();
+  }
+
+  /** + All peers. */
+  peers(): PeerInfo[] {
+    this.#core.check();
+    return this.#core.peers();
+  }
+
+  /** + Ends the session with a peer; nodes of ours are told. */
+  disconnect(peerNodeId: bigint): boolean {
+    const done = this.#core.raw.disconnect(this.#core.driver.now(), checkU64('disconnect', 'peerNodeId', peerNodeId));
+    this.#core.driver.flush();
+    return done;
+  }
+
+  /** Opens a stream or returns a handle of the open one (its first configuration stays). */
+  openStream(peerNodeId: bigint, config: StreamConfig): NetStream {
+    this.#core.check();
+    checkU64('openStream', 'peerNodeId', peerNodeId);
+    const streamId = checkU64('openStream', 'streamId', config?.streamId);
+    const mode = config.reliability ?? 'fire_and_forget';
+    if (mode !== 'fire_and_forget' && mode !== 'reliable') {
+      throw new MeshringError(
+        'invalid-config',
+        `unknown reliability mode "${mode}"; expected "fire_and_forget" or "reliable"`,
+      );
+    }
+    const window = checkInteger('windowBytes', config.windowBytes, 0, 2 ** 32 - 1, 65_536);
+    const weight = checkInteger('fairnessWeight', config.fairnessWeight, 0, 255, 1);
+    const { raw, driver } = this.#core;
+    try {
+      const handle = raw.openStream(driver.now(), peerNodeId, streamId, mode === 'reliable', window, weight);
+      return new NetStream(this.#core, handle, window, peerNodeId, streamId);
+    } catch (error) {
+      const word = error instanceof Error ? error.message : String(error);
+      const texts: Record<string, string> = {
+        'no-session': `no session for peer 0x${peerNodeId.toString(16)}`,
+        reserved: 'stream 0xffffffffffffffff is the control stream',
+        'too-many': 'too many streams with unacknowledged events',
+      };
+      const text = `open_stream failed: connection error: open_stream: ${texts[word] ?? word}`;
+      throw new MeshringError('connection', text, { cause: error });
+    }
+  }
+
+  /** Closes a stream for this end; unknown ones are fine. */
+  closeStream(peerNodeId: bigint, streamId: bigint): void {
+    checkU64('closeStream', 'peerNodeId', peerNodeId);
+    checkU64('closeStream', 'streamId', streamId);
+    this.#core.raw.closeStream(this.#core.driver.now(), peerNodeId, streamId);
+  }
+
+  #send(stream: NetStream, events: readonly Uint8Array[], from: number, partial: boolean): number {
+    const { raw, driver } = this.#core;
+    const handle = NetStream.handleOf(stream, this.#core);
+    if (handle === null) throw new MeshringError('not-connected', NOT_CONNECTED);
+    const { bytes, length } = frame(events, from);
+    const sent = raw.send(driver.now(), handle, bytes, length, events.length - from, partial, 0, 0);
+    driver.flush();
+    if (sent >= 0) {
+      const error = raw.socketError?.();
+      if (error) throw new MeshringError('transport', `stream transport error: send failed: ${error}`);
+      return sent;
+    }
+    if (sent === REFUSED.backpressure) throw new MeshringError('backpressure', BACKPRESSURE);
+    if (sent === REFUSED.notConnected) throw new MeshringError('not-connected', NOT_CONNECTED);
+    throw new MeshringError('transport', `stream transport error: refused (${sent})`);
+  }
+
+  /** Sends events, all or nothing. Resolves when they are handed to the socket. */
+  async sendOnStream(stream: NetStream, events: Buffer[]): Promise<void> {
+    this.#core.check();
+    checkEvents('sendOnStream', events);
+    if (events.length > 0 || NetStream.handleOf(stream, this.#core) === null) this.#send(stream, events, 0, false);
+  }
+
+  /** As `sendOnStream`, tried again after 5, 10, 20 … 200 ms while there is no credit. */
+  async sendWithRetry(stream: NetStream, events: Buffer[], maxRetries = 8): Promise<void> {
+    this.#core.check();
+    checkEvents('sendWithRetry', events);
+    const retries = checkInteger('maxRetries', maxRetries, 0, 2 ** 32 - 1, 8);
+    await this.#retry(stream, events.slice(), retries);
+  }
+
+  /** As `sendWithRetry` with 4096 retries. */
+  async sendBlocking(stream: NetStream, events: Buffer[]): Promise<void> {
+    this.#core.check();
+    checkEvents('sendBlocking', events);
+    await this.#retry(stream, events.slice(), 4096);
+  }
+
+  async #retry(stream: NetStream, events: Buffer[], retries: number): Promise<void> {
+    const done = this.#core.hold();
+    try {
+      const window = NetStream.windowOf(stream);
+      const size = events.reduce((sum, event) => sum + 4 + event.length, 0);
+      // A batch that can never fit goes packet by packet, and no event twice.
+      const partial = window > 0 && size + 80 * Math.ceil(size / 8112) > window;
+      let from = 0;
+      for (let attempt = 0; ; ) {
+        try {
+          from += this.#send(stream, events, from, partial);
+          if (from >= events.length) return;
+          attempt = 0;
+        } catch (error) {
+          if (!(error instanceof MeshringError) || error.kind !== 'backpressure') throw error;
+          await new Promise((resolve) => setTimeout(resolve, Math.min(200, 5 * 2 ** Math.min(attempt, 6))));
+          if (this.#core.closed) throw new MeshringError('closed', CLOSED);
+          if (attempt++ >= retries) throw error;
+        }
+      }
+    } finally {
+      done();
+    }
+  }
+
+  /** A stream in numbers; null when peer or stream is unknown. */
+  streamStats(peerNodeId: bigint, streamId: bigint): StreamStats | null {
+    checkU64('streamStats', 'peerNodeId', peerNodeId);
+    checkU64('streamStats', 'streamId', streamId);
+    const { raw, driver } = this.#core;
+    const n = raw.streamStats(peerNodeId, streamId);
+    if (!n) return null;
+    const at = (index: number): bigint => n[index] ?? 0n;
+    const age = BigInt(raw.now?.() || driver.now()) - at(2);
+    return {
+      txSeq: at(0),
+      rxSeq: at(1),
+      inboundPending: 0n,
+      lastActivityNs: BigInt(Date.now()) * 1_000_000n - (age > 0n ? age : 0n) * 1000n,
+      active: true,
+      backpressureEvents: at(3),
+      txCreditRemaining: Number(at(4)),
+      txWindow: Number(at(5)),
+      creditGrantsReceived: at(6),
+      creditGrantsSent: at(7),
+      protocol: at(8) === 1n ? 'meshring' : 'net-0.19',
+    };
+  }
+
+  /** Sends one event on stream 0 to the peer whose address is exactly `peerAddr`. */
+  async pushTo(peerAddr: string, data: Buffer): Promise<boolean> {
+    this.#core.check();
+    checkAddress('invalid peer address', peerAddr);
+    checkEvents('pushTo', [data]);
+    const { raw, driver } = this.#core;
+    const peer = raw.peerAt(peerAddr);
+    if (peer === null || peer === undefined) {
+      throw new MeshringError('connection', `connection error: no session for ${peerAddr}`);
+    }
+    const { bytes, length } = frame([data]);
+    const sent = raw.sendTo(driver.now(), peer, 0, bytes, length, 1);
+    driver.flush();
+    if (sent < 0) throw new MeshringError('transport', `connection error: push refused (${sent})`);
+    return true;
+  }
+
+  /** Removes and returns up to `limit` events of all shards, oldest first; never waits. */
+  async poll(limit: number): Promise<MeshStoredEvent[]> {
+    this.#core.check();
+    const most = checkInteger('limit', limit, 0, 2 ** 32 - 1, 0);
+    const shards = BigInt(Math.max(1, this.#core.numShards));
+    return this.#core.inbox.poll(most).map((event) => ({
+      id: `${event.sequence}:${event.index}`,
+      raw: asText(event.bytes),
+      rawBytes: shown(event.bytes),
+      insertionTs: Number(event.sequence),
+      shardId: Number(event.streamId % shards),
+    }));
+  }
+
+  /** + Events as they arrive; ends at shutdown. Keeps the process alive. */
+  async *events(filter: EventFilter = {}): AsyncGenerator<MeshEvent, void, void> {
+    this.#core.check();
+    const done = this.#core.hold();
+    try {
+      yield* this.#core.inbox.events(filter);
+    } finally {
+      done();
+    }
+  }
+
+  /** + Calls the listener when a peer joins, is lost, recovers, moves or leaves; returns the function that ends it. */
+  on(what: 'peer', listener: (event: PeerEvent) => void): () => void {
+    if (what !== 'peer') throw wrongType('on', 'what', what, "'peer'", 'InvalidArg');
+    return this.#core.onPeer(listener);
+  }
+
+  /** Adds a direct-metric route. */
+  addRoute(destNodeId: bigint, nextHop: string): void {
+    checkU64('addRoute', 'destNodeId', destNodeId);
+    checkAddress('invalid next hop address', nextHop);
+    this.#core.raw.addRoute(this.#core.driver.now(), destNodeId, nextHop);
+  }
+
+  /** + All routes. */
+  routes(): { id: bigint; nextHop: string; metric: number }[] {
+    const list = JSON.parse(this.#core.raw.routes()) as { id: string; nextHop: string; metric: number }[];
+    return list.map((route) => ({ ...route, id: BigInt(route.id) }));
+  }
+
+  /** Nodes in the topology graph, without self. */
+  discoveredNodes(): number {
+    return this.#core.raw.discoveredNodes();
+  }
+
+  /** + Counters: datagrams, drops by cause, retransmissions. */
+  stats(): Record<string, number> {
+    return JSON.parse(this.#core.raw.stats()) as Record<string, number>;
+  }
+
+  /** Ends the node: up to `drainMs` (default 1000) for unacknowledged events, then goodbye. */
+  async shutdown(opts: { drainMs?: number } = {}): Promise<void> {
+    await this.#core.shutdown(checkInteger('drainMs', opts.drainMs, 0, 2 ** 31 - 1, 1000));
+  }
+
+  /** `shutdown` without an error when already closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#core.closed) await this.#core.shutdown(1000);
+  }
+}
