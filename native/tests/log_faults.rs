@@ -1,6 +1,10 @@
 //! Logs on a disk that fails: cut off at every change, without power, damaged at random, full.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a failed expectation is a failed test")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is a failed test"
+)]
 
 #[path = "log/disk.rs"]
 mod disk;

@@ -9,8 +9,7 @@ import type { RecordDoor } from './record.js';
  * The narrow waist between TypeScript and Rust: the exports that the addon and the WebAssembly build have in common.
  * Each area adds its own interface here; both doors are tested by the same contract suite (`ts/test/contract`).
  */
-export interface Door extends HashDoor, BusDoor, FilterDoor, IdentityDoor, LogDoor, RecordDoor {}
-export interface Door extends HashDoor, FilterDoor, IdentityDoor, LogDoor, MeshDoor, RecordDoor {}
+export interface Door extends HashDoor, BusDoor, FilterDoor, IdentityDoor, LogDoor, MeshDoor, RecordDoor {}
 
 /** BLAKE3 and XXH3. */
 export interface HashDoor {
