@@ -2,7 +2,7 @@
  * Every error class of the package in one module, so that all doors export the same class objects
  * (specification: errors.md §1).
  */
-import type { PeerRef } from './marketrix/types.js';
+import type { PeerRef } from './marketrix/peer-ref.js';
 
 /** Options of the package's errors: the lower error is kept as `cause`. */
 export interface MeshringErrorOptions {

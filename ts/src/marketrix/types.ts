@@ -2,14 +2,9 @@
 import type { SecureContextOptions } from 'node:tls';
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import type { DiscoveryLayout } from './layout.js';
+import type { PeerRef } from './peer-ref.js';
 
-/** One side of a connection. */
-export interface PeerRef {
-  /** Service name; `unknown` for a plain implementation that does not say. */
-  readonly service: string;
-  /** Instance name, unique within the service; empty when the other side does not say. */
-  readonly instance: string;
-}
+export type { PeerRef };
 
 /** How well an instance feels. `degraded` ones are used when nothing else is left, `down` ones never. */
 export type Health = 'ok' | 'degraded' | 'down';

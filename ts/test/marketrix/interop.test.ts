@@ -1,8 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { MeshPeer } from '../../src/marketrix.js';
-import { all, joined, PYTHON, PYTHON_MISSING, prefix, REDIS, SOAK, selfSigned, until } from './rig.js';
+import { MarketrixError, type MeshPeer } from '../../src/marketrix.js';
+import { all, joined, PYTHON, PYTHON_MISSING, prefix, REDIS, Relay, SOAK, selfSigned, until } from './rig.js';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 
@@ -49,6 +49,15 @@ const count = SOAK ? 100_000 : 20_000;
 const texts = (who: string) => Array.from({ length: count }, (_, i) => ({ text: `Message from ${who} #${i}` }));
 
 describe.skipIf(PYTHON_MISSING)(`Node and Python${PYTHON_MISSING ? ` (skipped: ${PYTHON_MISSING})` : ''}`, () => {
+  it('agree on the frame vectors', () => {
+    const vectors = join(import.meta.dirname, '..', 'vectors', 'marketrix-frames.json');
+    const said = execFileSync(PYTHON, [join(import.meta.dirname, 'python', 'frames.py'), vectors], {
+      env: { ...process.env, PYTHONPATH: join(ROOT, 'python') },
+      encoding: 'utf8',
+    });
+    expect(said.trim()).toBe('ok');
+  });
+
   it('stream raw messages both ways in order, Node dialling', async () => {
     const { node } = await pair();
     const stream = await node.connect('python-peer');
@@ -104,7 +113,6 @@ describe.skipIf(PYTHON_MISSING)(`Node and Python${PYTHON_MISSING ? ` (skipped: $
     });
     await expect(node.call('python-peer', 'typed')).rejects.toMatchObject({ code: 'SOLD_OUT', data: { left: 0 } });
 
-    const { MarketrixError } = await import('../../src/marketrix.js');
     node.handle('add', ([a, b]: [number, number]) => a + b);
     node.handle('same', (input: unknown) => input);
     node.handle('typed', () => {
@@ -146,10 +154,17 @@ describe.skipIf(PYTHON_MISSING)(`Node and Python${PYTHON_MISSING ? ` (skipped: $
 
   it('end calls by time and by cancelling, and the handler is stopped', async () => {
     const { node, drive } = await pair();
-    await expect(node.call('python-peer', 'hang', null, { timeoutMs: 50 })).rejects.toMatchObject({ kind: 'timeout' });
+    // Connected both ways before anything is timed.
+    node.handle('same', (input) => input);
+    expect(await drive({ op: 'call', service: 'node-peer', method: 'same', input: 1 })).toBe(1);
+    const started = (count: number) => async () => (await drive({ op: 'started' })) === count;
+    await expect(node.call('python-peer', 'hang', null, { timeoutMs: 300 })).rejects.toMatchObject({ kind: 'timeout' });
+    await until(started(1), 'the handler was called');
     const controller = new AbortController();
     const call = node.call('python-peer', 'hang', null, { signal: controller.signal });
-    setTimeout(() => controller.abort(), 50);
+    call.catch(() => {});
+    await until(started(2), 'the handler was called again');
+    controller.abort();
     await expect(call).rejects.toMatchObject({ kind: 'cancelled' });
     await until(async () => ((await drive({ op: 'told' })) as unknown[]).length === 2, 'both handlers were stopped');
     let stopped = false;
@@ -159,7 +174,7 @@ describe.skipIf(PYTHON_MISSING)(`Node and Python${PYTHON_MISSING ? ` (skipped: $
       });
       return new Promise(() => {});
     });
-    expect(await drive({ op: 'call', service: 'node-peer', method: 'hang', timeout: 0.05 })).toMatchObject({
+    expect(await drive({ op: 'call', service: 'node-peer', method: 'hang', timeout: 0.5 })).toMatchObject({
       kind: 'timeout',
     });
     await until(() => stopped, 'the handler here was told');
@@ -210,6 +225,50 @@ describe.skipIf(PYTHON_MISSING)(`Node and Python${PYTHON_MISSING ? ` (skipped: $
     expect(await drive({ op: 'instances', service: 'node-peer' })).toMatchObject([{ lang: 'node', port: node.port }]);
     child.kill('SIGTERM');
     await until(async () => (await node.instances('python-peer')).length === 0, 'the Python peer has left');
+  });
+
+  it('end every call when connections are cut at random bytes', async () => {
+    const keyPrefix = prefix();
+    await python({ key_prefix: keyPrefix });
+    const finder = await joined({ service: 'finder', keyPrefix });
+    const { port } = (await finder.instances('python-peer'))[0] ?? { port: 0 };
+    const relay = await Relay.to(() => port);
+    const client = await joined({ service: 'client', keyPrefix, layout: relay.layout(keyPrefix), listen: false });
+    let failed = 0;
+    const settled = (work: Promise<void>) =>
+      work.catch((error: unknown) => {
+        if (!(error instanceof MarketrixError)) throw error;
+        failed += 1;
+      });
+    for (let round = 0; round < (SOAK ? 100 : 8); round++) {
+      relay.cutAfter = Math.floor(Math.random() ** 2 * 30_000);
+      const calls = Array.from({ length: 10 }, async (_, i) => {
+        expect(await client.call('python-peer', 'same', [round, i], { timeoutMs: 10_000 })).toEqual([round, i]);
+      });
+      const echoing = (async () => {
+        const stream = await client.connect('python-peer');
+        const sending = (async () => {
+          for (let i = 0; i < 500; i++) await stream.send(i);
+          await stream.end();
+        })();
+        sending.catch(() => {});
+        let next = 0;
+        for await (const item of stream) expect(item).toBe(next++);
+        expect(next).toBe(500);
+      })();
+      await Promise.all([...calls, echoing].map(settled));
+      relay.cut();
+    }
+    expect(failed).toBeGreaterThan(0);
+    relay.cutAfter = undefined;
+    await until(
+      () =>
+        client.call('python-peer', 'same', 1).then(
+          () => true,
+          () => false,
+        ),
+      'calls work again',
+    );
   });
 
   it('ask for the secret', async () => {

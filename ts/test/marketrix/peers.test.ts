@@ -146,7 +146,7 @@ describe('two peers', () => {
     });
     server.handle('warm', () => 'up');
     await client.call('slow', 'warm');
-    await expect(client.call('slow', 'hang', null, { timeoutMs: 150 })).rejects.toMatchObject({ kind: 'timeout' });
+    await expect(client.call('slow', 'hang', null, { timeoutMs: 500 })).rejects.toMatchObject({ kind: 'timeout' });
     await until(() => told.length === 1, 'the handler hears of the time-out');
     expect(['timeout', 'connection-lost']).toContain(told[0]);
     const controller = new AbortController();

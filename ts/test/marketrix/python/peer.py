@@ -44,9 +44,11 @@ async def main() -> None:
         options["client_tls"] = ssl.create_default_context(cafile=tls["cert"])
     peer = await MeshPeer.join(**options)
     told = []
+    started = []
     events = []
 
     async def hang(_, ctx):
+        started.append(1)
         try:
             await asyncio.Event().wait()
         finally:
@@ -94,6 +96,8 @@ async def main() -> None:
                 return await peer.subscribe(order["topic"], lambda data, sender: events.append([data, sender["service"]]))
             if op == "events":
                 return events
+            if op == "started":
+                return len(started)
             if op == "told":
                 return told
             if op == "instances":
