@@ -252,13 +252,14 @@ export class MemoriesModel extends Model<Memory> {
 
   row(slot: number): Memory {
     const { table } = this;
+    const createdNs = table.created[slot] as bigint;
     return {
       id: table.ids[slot] as bigint,
       content: this.#contents[slot] as string,
       tags: (this.#tags[slot] as readonly string[]).slice(),
       source: this.#sources[slot] as string,
-      createdNs: table.created[slot] as bigint,
-      updatedNs: table.updated[slot] as bigint,
+      createdNs,
+      updatedNs: table.updatedOf(slot, createdNs),
       pinned: table.flags[slot] === PINNED,
     };
   }

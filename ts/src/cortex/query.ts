@@ -166,9 +166,10 @@ export function select(model: Searchable, query: Query): number[] {
 function walk(model: Searchable, query: Query, budget: number): number[] | undefined {
   const found: number[] = [];
   const cursor = walker(model.table, query);
+  const walked = walkedOnly(query);
   let left = budget;
   for (let slot = cursor.next(); slot >= 0; slot = cursor.next()) {
-    if (matches(model, slot, query)) {
+    if (walked || matches(model, slot, query)) {
       found.push(slot);
       if (found.length >= query.limit) break;
     } else if (--left < 0) return undefined;
@@ -203,14 +204,26 @@ function sorted(model: Searchable, query: Query, found: number[]): number[] {
   return found;
 }
 
+/** Whether a walk meets no other entries than those of the result. */
+function walkedOnly(query: Query): boolean {
+  const other = query.key === 'created' ? rangeOf(query, 'updated') : rangeOf(query, 'created');
+  const both = query.key === 'id' ? rangeOf(query, 'updated') : undefined;
+  return other === undefined && both === undefined && withoutTexts(query);
+}
+
+function withoutTexts(query: Query): boolean {
+  return (
+    query.needle === undefined && query.source === undefined && query.allTags.length === 0 && query.anyTag.length === 0
+  );
+}
+
 /** Number of entries that meet the conditions; order and limit do not count. */
 export function countMatches(model: Searchable, query: Query): number {
   const { table } = model;
   const ranges = (['created', 'updated'] as const).map((key) => rangePostings(table, query, key));
   const postings = rarest([model.postings(query), ...ranges]);
   const flagged = flagsOf(query).reduce<number>((sum, flag) => sum + table.orders[flag].id.size, 0);
-  const bare =
-    query.needle === undefined && query.source === undefined && query.allTags.length === 0 && query.anyTag.length === 0;
+  const bare = withoutTexts(query);
   if (bare && postings === undefined) return flagged;
   const [created, updated] = ranges;
   if (bare && (created === undefined || updated === undefined)) return postings?.size ?? 0;

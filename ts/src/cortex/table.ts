@@ -73,6 +73,15 @@ export class Table {
     }
   }
 
+  /** updatedNs of an entry; the given createdNs is reused when they are equal, which they mostly are. */
+  updatedOf(slot: number, created: bigint): bigint {
+    const { created32, updated32 } = this;
+    const at = 2 * slot;
+    return created32[at] === updated32[at] && created32[at + 1] === updated32[at + 1]
+      ? created
+      : (this.updated[slot] as bigint);
+  }
+
   /** Adds an entry with flag 0 or 1; the id must not be there. Returns its slot. */
   insert(
     lo: number,

@@ -114,12 +114,13 @@ export class TasksModel extends Model<Task> {
 
   row(slot: number): Task {
     const { table } = this;
+    const createdNs = table.created[slot] as bigint;
     return {
       id: table.ids[slot] as bigint,
       title: this.#titles[slot] as string,
       status: table.flags[slot] === COMPLETED ? TaskStatus.Completed : TaskStatus.Pending,
-      createdNs: table.created[slot] as bigint,
-      updatedNs: table.updated[slot] as bigint,
+      createdNs,
+      updatedNs: table.updatedOf(slot, createdNs),
     };
   }
 

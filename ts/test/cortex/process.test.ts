@@ -72,6 +72,48 @@ describe('a process', () => {
   });
 });
 
+describe('a worker thread', () => {
+  it('writes to the log that the main thread has open, and is folded there', () => {
+    const worker = join(folder, 'worker.cjs');
+    const directory = mkdtempSync(join(tmpdir(), 'meshring-cortex-worker-'));
+    writeFileSync(
+      worker,
+      `const { NetDb } = require(${JSON.stringify(bundle)});
+       (async () => {
+         const config = { originHash: 9n, persistentDir: ${JSON.stringify(directory)}, persistent: true, withTasks: true };
+         const db = await NetDb.open(config);
+         for (let i = 0; i < 5000; i++) db.tasks.create(BigInt(i), 'from the worker', 1n);
+         db.close();
+       })();`,
+    );
+    const done = run(
+      'threads',
+      `const { Worker } = require('node:worker_threads');
+       const config = { originHash: 7n, persistentDir: ${JSON.stringify(directory)}, persistent: true, withTasks: true };
+       const db = await NetDb.open(config);
+       const worker = new Worker(${JSON.stringify(worker)});
+       for (let i = 5000; i < 10_000; i++) db.tasks.create(BigInt(i), 'from the main thread', 1n);
+       await db.tasks.waitForSeq(9999n);
+       console.log(db.tasks.count(), db.tasks.foldErrors(), db.tasks.snapshot().lastSeq);
+       await new Promise((resolve) => worker.once('exit', resolve));
+       db.close();`,
+    );
+    rmSync(directory, { recursive: true, force: true });
+    expect([done.stderr, done.stdout, done.status]).toEqual(['', '10000 0n 9999n\n', 0]);
+  });
+});
+
+describe('a burst of a million writes in one tick', () => {
+  it('is folded', async () => {
+    const tasks = await TasksAdapter.open(new Redex(), 1n);
+    for (let i = 0; i < 1_000_000; i++) tasks.create(BigInt(i), 'x', BigInt(i));
+    await tasks.waitForSeq(999_999n);
+    expect(tasks.count()).toBe(1_000_000);
+    expect(tasks.listTasks({ orderBy: 'IdDesc', limit: 1 })[0]?.id).toBe(999_999n);
+    tasks.close();
+  });
+});
+
 describe('a process that is killed', () => {
   it('loses no write that had returned, and the fold goes on from there', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'meshring-cortex-kill-'));
