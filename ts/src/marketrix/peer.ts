@@ -1,5 +1,6 @@
 /** A peer: its parts put together. */
 import { MarketrixError } from '../errors.js';
+import { delay } from '../flow/index.js';
 import { Caller } from './calls.js';
 import { Connections } from './connections.js';
 import { Counters } from './counters.js';
@@ -32,6 +33,10 @@ import type {
 
 type ConnectionHandler = (stream: PeerStream) => unknown;
 
+/** Time for the news that a peer leaves to reach the others. */
+const HEARSAY_MS = 20;
+/** Time that streams of messages have to be ended in order. */
+const END_MS = 200;
 /** Streams that may wait for the first `onConnection`. */
 const MAX_UNCLAIMED = 1024;
 
@@ -249,13 +254,14 @@ export class MeshPeer {
     const { presence, server, connections, directory, redis, settings, counters, stopLag } = this.#parts;
     stopLag?.();
     await presence?.leave();
+    // Those who watch hear of it first and go elsewhere; what they had sent already is still served.
+    if (presence) await delay(Math.min(HEARSAY_MS, settings.drainMs));
     directory.close();
     server?.drain();
     connections.drain();
     const drained = AbortSignal.timeout(settings.drainMs);
-    while (!drained.aborted && counters.serving + counters.calling > 0)
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    await Promise.race([server?.endStreams(), new Promise((resolve) => setTimeout(resolve, 200).unref())]);
+    while (!drained.aborted && counters.serving + counters.calling > 0) await delay(5);
+    await Promise.race([server?.endStreams(), delay(END_MS, { ref: false })]);
     connections.close();
     await server?.close();
     redis.close();

@@ -37,6 +37,7 @@ function connected(client: Client): Promise<void> {
     const onClose = () => done(new Error('Redis is out of reach'));
     client.on('ready', onReady);
     client.on('close', onClose);
+    if (client.status === 'wait') client.connect().catch(() => {}); // lazyConnect; 'close' tells of a failure
     if (client.status === 'reconnecting' || client.status === 'close' || client.status === 'end') onClose();
   });
 }

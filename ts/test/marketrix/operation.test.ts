@@ -324,6 +324,35 @@ describe('leaving', () => {
     await leaving[Symbol.asyncDispose]();
   });
 
+  it('one after the other costs callers nothing', async () => {
+    const keyPrefix = prefix();
+    const start = async () => {
+      const server = await joined({ service: 'server', keyPrefix });
+      server.handle('who', async () => {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        return server.instance;
+      });
+      return server;
+    };
+    let servers = [await start(), await start()];
+    const client = await joined({ service: 'client', keyPrefix });
+    let running = true;
+    const answered = new Set<string>();
+    const calling = Array.from({ length: 8 }, async () => {
+      while (running) answered.add(await client.call<string>('server', 'who'));
+    });
+    for (let i = 0; i < 4; i++) {
+      const next = await start();
+      await until(() => answered.has(next.instance), 'the new one is called');
+      const [oldest, ...others] = servers;
+      await oldest?.leave();
+      servers = [...others, next];
+    }
+    running = false;
+    await Promise.all(calling);
+    expect(answered.size).toBe(6);
+  });
+
   it('ends watches and breaks pending calls of the one who leaves', async () => {
     const keyPrefix = prefix();
     const server = await joined({ service: 'server', keyPrefix });
@@ -374,6 +403,13 @@ describe('other ways to Redis', () => {
     expect(await other.call('server', 'echo', 1)).toBe(1);
     await Promise.all([peer.leave(), other.leave()]);
     expect(await redis.ping()).toBe('PONG');
+  });
+
+  it('options of a client, lazy ones too', async () => {
+    const { hostname, port } = new URL(REDIS);
+    const redis = { host: hostname, port: Number(port), lazyConnect: true };
+    const peer = await joined({ service: 'server', keyPrefix: prefix(), redis });
+    expect(await peer.instances('server')).toHaveLength(1);
   });
 
   it('the simple layout: one string per instance', async () => {
