@@ -5,6 +5,7 @@ use crate::log::storage::{DirEntry, Storage, Stored, StoredFile};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 fn text(error: io::Error) -> String {
@@ -17,7 +18,48 @@ pub struct Files;
 
 /// An open file. Clones share it, so that it can be flushed while others append.
 #[derive(Debug, Clone)]
-pub struct OsFile(Arc<File>);
+pub struct OsFile(Arc<Opened>);
+
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    /// Length as far as this process knows.
+    length: AtomicU64,
+    /// Whether the length, and with it the file system's own records, changed since the last flush.
+    resized: AtomicBool,
+    /// Whether a flush of unchanged records may be shared with other files.
+    can_share: bool,
+}
+
+impl OsFile {
+    fn new(file: File, length: u64) -> Self {
+        let can_share = platform::overwrites_in_place(&file);
+        let resized = AtomicBool::new(true);
+        Self(Arc::new(Opened {
+            file,
+            length: AtomicU64::new(length),
+            resized,
+            can_share,
+        }))
+    }
+
+    /// Brings the content to the device without waiting for the device's own cache. False when that is not enough.
+    fn write_out(&self) -> bool {
+        self.0.can_share && !self.0.resized.load(Ordering::Acquire) && platform::write_out(&self.0.file)
+    }
+}
+
+/// Makes dat, idx and ts durable, in this order. Where blocks are overwritten in place and no length has changed, the
+/// contents are brought to the device one after the other and one flush at the end covers all three.
+pub fn flush(files: &[OsFile; 3]) -> Stored<()> {
+    let [first, second, last] = files;
+    for file in [first, second] {
+        if !file.write_out() {
+            file.sync()?;
+        }
+    }
+    last.sync()
+}
 
 impl Storage for Files {
     type File = OsFile;
@@ -56,8 +98,8 @@ impl Storage for Files {
             .open(path)
         {
             Ok(file) => {
-                let regular = file.metadata().map_err(text)?.is_file();
-                Ok(regular.then(|| OsFile(Arc::new(file))))
+                let about = file.metadata().map_err(text)?;
+                Ok(about.is_file().then(|| OsFile::new(file, about.len())))
             }
             Err(error)
                 if !create && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) =>
@@ -102,33 +144,44 @@ impl StoredFile for OsFile {
     type Window = platform::Map;
 
     fn length(&self) -> Stored<u64> {
-        Ok(self.0.metadata().map_err(text)?.len())
+        Ok(self.0.file.metadata().map_err(text)?.len())
     }
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> Stored<usize> {
-        platform::read_at(&self.0, at, into).map_err(text)
+        platform::read_at(&self.0.file, at, into).map_err(text)
     }
 
     fn write_at(&self, at: u64, bytes: &[u8]) -> Stored<()> {
-        platform::write_at(&self.0, at, bytes).map_err(text)
+        let end = at + bytes.len() as u64;
+        if end > self.0.length.load(Ordering::Relaxed) {
+            self.0.length.store(end, Ordering::Relaxed);
+            self.0.resized.store(true, Ordering::Release);
+        }
+        platform::write_at(&self.0.file, at, bytes).map_err(text)
     }
 
     fn truncate(&self, length: u64) -> Stored<()> {
-        self.0.set_len(length).map_err(text)
+        self.0.length.store(length, Ordering::Relaxed);
+        self.0.resized.store(true, Ordering::Release);
+        self.0.file.set_len(length).map_err(text)
     }
 
     fn sync(&self) -> Stored<()> {
-        self.0.sync_data().map_err(text)
+        let resized = self.0.resized.swap(false, Ordering::AcqRel);
+        self.0.file.sync_data().map_err(|error| {
+            self.0.resized.fetch_or(resized, Ordering::AcqRel);
+            text(error)
+        })
     }
 
     fn window(&self, from: u64, length: usize) -> Option<platform::Map> {
-        platform::Map::new(&self.0, from, length)
+        platform::Map::new(&self.0.file, from, length)
     }
 }
 
 /// Whether the open file is still what its path names.
 pub fn is_live(file: &OsFile, path: &str) -> bool {
-    match (file.0.metadata(), fs::metadata(path)) {
+    match (file.0.file.metadata(), fs::metadata(path)) {
         (Ok(open), Ok(named)) => platform::same_file(&open, &named),
         _ => false,
     }
@@ -194,20 +247,20 @@ impl Drop for FileLock {
 
 #[cfg(target_os = "linux")]
 mod platform {
-    pub use super::mapped::Map;
+    pub use super::mapped::{overwrites_in_place, write_out, Map};
     pub use super::unix::*;
 }
 
 #[cfg(all(unix, not(target_os = "linux")))]
 mod platform {
     pub use super::unix::*;
-    pub use super::unmapped::Map;
+    pub use super::unmapped::{overwrites_in_place, write_out, Map};
 }
 
 #[cfg(not(unix))]
 mod platform {
     pub use super::portable::*;
-    pub use super::unmapped::Map;
+    pub use super::unmapped::{overwrites_in_place, write_out, Map};
 }
 
 #[cfg(unix)]
@@ -290,6 +343,14 @@ mod portable {
 mod unmapped {
     use crate::log::storage::Window;
     use std::fs::File;
+
+    pub fn overwrites_in_place(_: &File) -> bool {
+        false
+    }
+
+    pub fn write_out(_: &File) -> bool {
+        false
+    }
 
     /// No file is mapped on this platform.
     #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Logs on files as one process holds them: all threads that open one directory share one log, with one flush thread
 //! where a policy asks for it.
 
-use super::files::{is_live, Files};
+use super::files::{flush, is_live, Files};
 use crate::log::journal::Step;
 use crate::log::storage::StoredFile;
 use crate::log::{generation, Journal, LogError, Retention};
@@ -178,7 +178,7 @@ impl Shared {
         let Some(files) = lock(&self.state).journal.files() else {
             return Ok(());
         };
-        files.iter().try_for_each(StoredFile::sync)?;
+        flush(&files)?;
         self.last_fsync_ms.store(now() / 1_000_000, Ordering::Relaxed);
         Ok(())
     }

@@ -12,7 +12,8 @@ use std::sync::atomic::{compiler_fence, AtomicBool, AtomicUsize, Ordering};
 use std::sync::Once;
 
 /// File systems on which written room keeps its blocks, so that a store into it always finds space: ext2/3/4, XFS, tmpfs.
-const KEEPS_BLOCKS: [i64; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
+const KEEPS_BLOCKS: [i64; 3] = [EXT, 0x5846_5342, 0x0102_1994];
+const EXT: i64 = 0xef53;
 /// Windows that can be guarded at the same time; further files are written, not mapped.
 const SLOTS: usize = 4096;
 const PAGE: usize = 4096;
@@ -119,14 +120,33 @@ impl Drop for Map {
     }
 }
 
+/// Whether a file of unchanged length is flushed by writing its content alone: ext4 never moves written blocks.
+/// (XFS does, when a copy shares them.)
+pub fn overwrites_in_place(file: &File) -> bool {
+    kind(file) == Some(EXT)
+}
+
+/// Writes the content of a file to the device and waits, without a flush of the device's cache.
+pub fn write_out(file: &File) -> bool {
+    let how =
+        libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    // SAFETY: the descriptor is open; 0, 0 means the whole file.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, how) == 0 }
+}
+
 fn keeps_blocks(file: &File) -> bool {
+    kind(file).is_some_and(|kind| KEEPS_BLOCKS.contains(&kind))
+}
+
+/// Number of the file system.
+fn kind(file: &File) -> Option<i64> {
     // SAFETY: an all-zero statfs is valid, and the call fills it.
     let mut about: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: the descriptor is open and `about` outlives the call.
     let done = unsafe { libc::fstatfs(file.as_raw_fd(), &mut about) };
     #[allow(clippy::unnecessary_cast, reason = "the type differs between C libraries")]
     let kind = about.f_type as i64;
-    done == 0 && KEEPS_BLOCKS.contains(&kind)
+    (done == 0).then_some(kind)
 }
 
 fn claim() -> Option<usize> {

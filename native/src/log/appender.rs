@@ -104,6 +104,10 @@ impl<F: StoredFile> Appender<F> {
 
     /// Adds bytes by one write, so that a crash does not leave a part of them.
     pub fn append_whole(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        // Room that is there already spares the file system a change of length at the next flush.
+        if bytes.len() < BY_WRITE {
+            self.reserve(bytes.len());
+        }
         self.write(bytes)
     }
 

@@ -1,0 +1,300 @@
+// RedEX: appends in memory and on disk, flushes, reads, opening; against bare writes, SQLite (when better-sqlite3 is
+// installed) and the published peer (Python binding) in the same run. `--quick` shortens it, `--json` prints JSON.
+import { spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Redex } from 'meshring/cortex';
+
+const { values: flags } = parseArgs({ options: { quick: { type: 'boolean' }, json: { type: 'boolean' } } });
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const python = join(root, '.cache', 'venv', 'bin', 'python');
+const work = mkdtempSync(join(tmpdir(), 'redex-bench-'));
+const RUNS = flags.quick ? 3 : 5;
+const EVENTS = flags.quick ? 200_000 : 1_000_000;
+const SIZE = 64;
+/** What one event of 64 bytes is on disk: payload and record. */
+const ON_DISK = SIZE + 20;
+const payloads = Array.from({ length: 4096 }, (_, i) => Buffer.alloc(SIZE, i & 0xff).fill(String(i), 0, 4));
+const batches = Array.from({ length: 64 }, (_, i) => payloads.slice(i * 64, i * 64 + 64));
+const rows = [];
+const sizes = [];
+let id = 0;
+
+const sort = (numbers) => [...numbers].sort((a, b) => a - b);
+const median = (numbers) => sort(numbers)[numbers.length >> 1];
+const digits = (value) => Number(value.toPrecision(3));
+
+/** Median rate of `count` operations a run, in operations a second; noise of the machine shows in min and max. */
+async function rate(count, run, runs = RUNS) {
+  const rates = [];
+  for (let i = 0; i < runs; i += 1) {
+    const start = process.hrtime.bigint();
+    await run(i);
+    rates.push((count * 1e9) / Number(process.hrtime.bigint() - start));
+  }
+  return { median: median(rates), min: Math.min(...rates), max: Math.max(...rates) };
+}
+
+function note(name, unit, ours, others = {}, target = undefined) {
+  const row = { name, unit, ours: digits(ours.median), min: digits(ours.min), max: digits(ours.max) };
+  for (const [other, value] of Object.entries(others)) {
+    if (value === undefined) continue;
+    row[other] = digits(value.median);
+    row[`ratio to ${other}`] = digits(ours.median / value.median);
+  }
+  if (target) row.target = target;
+  rows.push(row);
+}
+
+/** Appends a second of the published peer, or undefined when it is not installed. */
+function peer(persistent, batch) {
+  if (!existsSync(python)) return undefined;
+  const count = flags.quick ? 50_000 : 200_000;
+  const script = `
+import net, time, json
+r = net.Redex(${JSON.stringify(join(work, `peer-${++id}`))}); p = [bytes([i & 255]) * ${SIZE} for i in range(4096)]; out = []
+for k in range(${RUNS}):
+    f = r.open_file('c%d' % k, persistent=${persistent ? 'True' : 'False'}); a = f.append; b = f.append_batch; t = time.perf_counter()
+    ${batch ? `for i in range(${count} // 64): b(p[:64])` : `for i in range(${count}): a(p[i & 4095])`}
+    out.append(${count} / (time.perf_counter() - t))
+    f.close()
+print(json.dumps(out))`;
+  const done = spawnSync(python, ['-c', script], { encoding: 'utf8' });
+  if (done.status !== 0) return undefined;
+  return { median: median(JSON.parse(done.stdout)) };
+}
+
+/** Rows a second of SQLite in WAL mode, or undefined when it is not installed. */
+async function sqlite(perTransaction) {
+  let Database;
+  try {
+    ({ default: Database } = await import('better-sqlite3'));
+  } catch {
+    return undefined;
+  }
+  const db = new Database(join(work, `sqlite-${++id}.db`));
+  db.pragma('journal_mode = WAL');
+  db.pragma('synchronous = OFF');
+  db.exec('CREATE TABLE log (seq INTEGER PRIMARY KEY, payload BLOB)');
+  const insert = db.prepare('INSERT INTO log (payload) VALUES (?)');
+  const many = db.transaction((from) => {
+    for (let i = 0; i < perTransaction; i += 1) insert.run(payloads[(from + i) & 4095]);
+  });
+  const count = 64 * (flags.quick ? 300 : 3000);
+  const result = await rate(count, () => {
+    for (let i = 0; i < count; i += perTransaction) {
+      if (perTransaction === 1) insert.run(payloads[i & 4095]);
+      else many(i);
+    }
+  });
+  db.close();
+  return result;
+}
+
+const directory = () => join(work, `ours-${++id}`);
+const bareFile = () => openSync(join(work, `bare-${++id}`), 'w');
+
+async function memory() {
+  const one = await rate(EVENTS, () => {
+    const file = new Redex().openFile('a');
+    for (let i = 0; i < EVENTS; i += 1) file.append(payloads[i & 4095]);
+  });
+  note('append, memory', 'events/s', one, { peer: peer(false, false) }, '≥ 6 M/s');
+  const many = await rate(EVENTS, () => {
+    const file = new Redex().openFile('a');
+    for (let i = 0; i < EVENTS / 64; i += 1) file.appendBatch(batches[i & 63]);
+  });
+  note('appendBatch of 64, memory', 'events/s', many, { peer: peer(false, true) });
+}
+
+async function disk() {
+  // The two take turns, so that a busy machine treats both alike.
+  const one = [];
+  const bare = [];
+  const bytes = Buffer.alloc(ON_DISK, 1);
+  const count = EVENTS / 2;
+  for (let run = 0; run < RUNS; run += 1) {
+    const redex = new Redex({ persistentDir: directory() });
+    const file = redex.openFile('a', { persistent: true });
+    one.push(
+      await rate(
+        count,
+        () => {
+          for (let i = 0; i < count; i += 1) file.append(payloads[i & 4095]);
+        },
+        1,
+      ),
+    );
+    await redex.close();
+    const fd = bareFile();
+    bare.push(
+      await rate(
+        count,
+        () => {
+          for (let i = 0; i < count; i += 1) writeSync(fd, bytes);
+        },
+        1,
+      ),
+    );
+    closeSync(fd);
+  }
+  const middle = (all) => {
+    const rates = all.map((entry) => entry.median);
+    return { median: median(rates), min: Math.min(...rates), max: Math.max(...rates) };
+  };
+  const others = { writeSync: middle(bare), peer: peer(true, false), sqlite: await sqlite(1) };
+  note('append, disk, no fsync', 'events/s', middle(one), others, '≥ writeSync');
+
+  const redex = new Redex({ persistentDir: directory() });
+  const file = redex.openFile('a', { persistent: true });
+  const many = await rate(count, () => {
+    for (let i = 0; i < count / 64; i += 1) file.appendBatch(batches[i & 63]);
+  });
+  note('appendBatch of 64, disk, no fsync', 'events/s', many, { peer: peer(true, true), sqlite: await sqlite(64) });
+  await redex.close();
+}
+
+async function flush() {
+  const redex = new Redex({ persistentDir: directory() });
+  const file = redex.openFile('a', { persistent: true });
+  const fd = bareFile();
+  const bytes = Buffer.alloc(64 * ON_DISK, 1);
+  const count = flags.quick ? 40 : 200;
+  const ours = [];
+  const bare = [];
+  for (let run = 0; run < RUNS * 2; run += 1) {
+    const one = await rate(
+      count,
+      async () => {
+        for (let i = 0; i < count; i += 1) {
+          file.appendBatch(batches[i & 63]);
+          await file.sync();
+        }
+      },
+      1,
+    );
+    const other = await rate(
+      count,
+      () => {
+        for (let i = 0; i < count; i += 1) {
+          writeSync(fd, bytes);
+          fdatasyncSync(fd);
+        }
+      },
+      1,
+    );
+    ours.push(one.median);
+    bare.push(other.median);
+  }
+  closeSync(fd);
+  await redex.close();
+  const whole = { median: median(ours), min: Math.min(...ours), max: Math.max(...ours) };
+  note('batch of 64 and sync', 'batches/s', whole, { 'write+fdatasync': { median: median(bare) } }, 'ratio ≥ 0.83');
+}
+
+async function reading(file, length, name) {
+  const window = 10_000;
+  const result = await rate(
+    length,
+    () => {
+      let read = 0;
+      for (let from = 0; from < length; from += window) {
+        read += file.readRange(BigInt(from), BigInt(from + window)).length;
+      }
+      if (read !== length) throw new Error(`${read} of ${length} events were read`);
+    },
+    3,
+  );
+  note(name, 'events/s', result, {}, '≥ 3 M/s');
+  return result;
+}
+
+/** Flat cost: the same work on logs of 10^4 to 10^7 events, and how long each takes to open. */
+async function growth() {
+  for (const length of flags.quick ? [1e4, 1e5, 1e6] : [1e4, 1e5, 1e6, 1e7]) {
+    const where = directory();
+    const redex = new Redex({ persistentDir: where });
+    const file = redex.openFile('a', { persistent: true });
+    const each = 64 * 64;
+    for (let i = 0; i < length - each; i += 64) file.appendBatch(batches[(i >> 6) & 63]);
+    // The append that is timed is the last one before the full length.
+    const append = await rate(
+      each,
+      () => {
+        for (let i = 0; i < each; i += 1) file.append(payloads[i & 4095]);
+      },
+      1,
+    );
+    const last = 10_000n < file.nextSeq() ? file.nextSeq() - 10_000n : 0n;
+    const read = await rate(10_000, () => file.readRange(last, last + 10_000n), 5);
+    await redex.close();
+    const again = new Redex({ persistentDir: where });
+    const start = performance.now();
+    const opened = again.openFile('a', { persistent: true });
+    const openMs = performance.now() - start;
+    const length2 = Number(opened.len());
+    sizes.push({
+      events: length2,
+      'append ns': digits(1e9 / append.median),
+      'readRange of the last 10^4, ns/event': digits(1e9 / read.median),
+      'open ms': digits(openMs),
+      'MB on disk': digits(statSync(join(where, 'a', 'v0000000001', 'dat')).size / 1e6),
+    });
+    if (length === 1e6) await reading(opened, length2, 'readRange in windows of 10^4');
+    await again.close();
+    rmSync(where, { recursive: true });
+  }
+}
+
+/** What a writer that is killed with signal 9 leaves of what its appends returned for. */
+function killed() {
+  const where = directory();
+  const code = `import { Redex } from 'meshring/cortex';
+    import { writeSync } from 'node:fs';
+    const file = new Redex({ persistentDir: ${JSON.stringify(where)} }).openFile('a', { persistent: true });
+    let seq = 0n; const payload = Buffer.alloc(${SIZE}, 7);
+    for (let i = 0; i < ${EVENTS / 10}; i += 1) seq = file.append(payload);
+    writeSync(1, String(seq)); process.kill(process.pid, 'SIGKILL');`;
+  const done = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8', cwd: root });
+  const redex = new Redex({ persistentDir: where });
+  const found = redex.openFile('a', { persistent: true }).nextSeq();
+  return { acknowledged: Number(done.stdout) + 1, found: Number(found), signal: done.signal };
+}
+
+await memory();
+await disk();
+await flush();
+await growth();
+const crash = killed();
+rmSync(work, { recursive: true, force: true });
+
+const cpu = readFileSync('/proc/cpuinfo', 'utf8').match(/model name\s*:\s*(.*)/)?.[1] ?? process.arch;
+if (flags.json) {
+  console.log(JSON.stringify({ bench: 'redex', cpu, node: process.version, eventBytes: SIZE, rows, sizes, crash }));
+} else {
+  console.log(`RedEX, ${SIZE}-byte events; ${cpu}, Node ${process.version}; medians of ${RUNS} runs`);
+  for (const { name, unit, ours, min, max, target, ...others } of rows) {
+    const against = Object.entries(others).map(([key, value]) => `${key} ${value.toLocaleString('en')}`);
+    const words = [target ? `target ${target}` : '', ...against].filter(Boolean).join('; ');
+    console.log(
+      `${name}: ${ours.toLocaleString('en')} ${unit} (${min.toLocaleString('en')} – ${max.toLocaleString('en')}); ${words}`,
+    );
+  }
+  console.table(sizes);
+  console.log(`killed with signal 9: ${crash.acknowledged} appends had returned, ${crash.found} events found`);
+  if (!existsSync(python)) console.log('the published peer is not installed: no comparison with it');
+  if (!rows.some((row) => row.sqlite)) console.log('better-sqlite3 is not installed: no comparison with SQLite');
+}
