@@ -18,6 +18,7 @@ import { tooLarge, utf8Length } from './size.js';
 import { type Placed, Staging } from './staging.js';
 import { type Transport, TransportError } from './transport.js';
 import { TransportReader } from './transport-reader.js';
+import { Turns } from './turns.js';
 import { TAIL, WAIT, type WaitableBus } from './wait.js';
 
 const CLOSED = 'EventBus has been shut down';
@@ -69,6 +70,7 @@ export class Net implements WaitableBus {
   readonly #shards: number;
   /** Number of shards that are read: more than are written where the store has more. */
   readonly #readable: number;
+  readonly #turns = new Turns();
   readonly #waiters = new Set<() => void>();
   readonly #clock: (() => void) | undefined;
   #store: Store | undefined;
@@ -279,7 +281,10 @@ export class Net implements WaitableBus {
     this.#assertOpen();
     if (this.#log) this.#sweep();
     const answer = this.#poller.poll(request);
-    if (!(answer instanceof Promise)) return answer;
+    if (!(answer instanceof Promise)) {
+      await this.#turns.due(answer.events.length === 0);
+      return answer;
+    }
     const release = platform.keepAlive();
     try {
       const page = await answer;
@@ -304,6 +309,7 @@ export class Net implements WaitableBus {
       for (const shard of shards ?? Array(this.#readable).keys()) positions.set(shard, known.get(shard));
       const here = this.#wokenFor(waitForStore ? undefined : positions, end.signal);
       await (waitForStore ? Promise.race([waitForStore(positions, end.signal), here]) : here);
+      this.#turns.taken();
       return true;
     } finally {
       end.abort();

@@ -99,6 +99,23 @@ describe('a stream of a node', () => {
 });
 
 describe('polling a node', () => {
+  it('in a loop lets timers run, with and without events', async () => {
+    const node = await create({ shards: 2 });
+    const loop = async (work: () => Promise<unknown>) => {
+      let rang = false;
+      setTimeout(() => {
+        rang = true;
+      }, 5);
+      while (!rang) await work();
+    };
+    await loop(() => node.poll({ limit: 10 }));
+    for (let i = 0; i < 2000; i++) node.emit({ i });
+    await loop(() => node.poll({ limit: 100 }));
+    const signal = AbortSignal.timeout(5);
+    for await (const event of node.subscribeTyped<{ i: number }>({ signal })) node.emit(event);
+    expect(signal.aborted).toBe(true);
+  });
+
   it('merges by time stamp over pages while events keep coming', async () => {
     const node = await create({ shards: 8 });
     const total = 20_000;
