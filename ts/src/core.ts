@@ -1,4 +1,5 @@
 /** `meshring/core`: the lower-level names. */
+export * from './core/bus.js';
 export * from './core/capabilities.js';
 export * from './core/cortex.js';
 export * from './core/identity.js';

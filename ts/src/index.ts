@@ -54,6 +54,7 @@ export {
 export { MeshringError } from './errors.js';
 export * from './identity.js';
 export * from './node.js';
+export * from './redis-dedup.js';
 export * from './stream.js';
 export * from './subnets.js';
 export type {
