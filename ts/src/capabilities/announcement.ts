@@ -111,6 +111,24 @@ export function decodeAnnouncement(bytes: Uint8Array): Announcement | undefined 
   }
 }
 
+const HEAD = /^\{"node_id":([0-9]{1,20}),"entity_id":"[0-9a-fA-F]{64}","version":([0-9]{1,20}),/;
+const TAIL = /(,"hop_count":[1-9][0-9]{0,2})?(?:,"reflex_addr":"[^"\\]*")?\}$/;
+/** Bytes within which `HEAD` and `TAIL` find what they look for. */
+const HEAD_BYTES = 150;
+const TAIL_BYTES = 100;
+const lenient = new TextDecoder();
+
+/**
+ * Which announcement canonical bytes hold, without decoding them: enough to drop copies cheaply. `undefined` when the bytes
+ * are not in the canonical order.
+ */
+export function peekAnnouncement(bytes: Uint8Array): { key: string; direct: boolean } | undefined {
+  const head = HEAD.exec(lenient.decode(bytes.subarray(0, HEAD_BYTES)));
+  const tail = TAIL.exec(lenient.decode(bytes.subarray(Math.max(0, bytes.length - TAIL_BYTES))));
+  if (!head || !tail) return undefined;
+  return { key: `${head[1]}:${head[2]}`, direct: tail[1] === undefined };
+}
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Calls `known[name]` for each field; the same known name twice is malformed, other names are read over. */

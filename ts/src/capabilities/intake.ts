@@ -6,6 +6,7 @@ import {
   encodeAnnouncement,
   hasDerivedNodeId,
   MAX_HOPS,
+  peekAnnouncement,
   verifyAnnouncement,
 } from './announcement.js';
 import { type CapabilityIndex, HOST_CLOCK, type IndexClock } from './capability-index.js';
@@ -84,6 +85,9 @@ export class AnnouncementIntake {
   }
 
   #receive(payload: Uint8Array, from: bigint): IntakeResult {
+    // Most of what arrives in a mesh are further copies over other ways.
+    const peek = peekAnnouncement(payload);
+    if (peek && this.#seen.has(`${peek.key}:${peek.direct}`)) return { dropped: 'seen' };
     const a = decodeAnnouncement(payload);
     if (!a) return { dropped: 'malformed' };
     const direct = a.hopCount === 0;

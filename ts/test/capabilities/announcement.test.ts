@@ -6,6 +6,7 @@ import {
   compareUtf8,
   decodeAnnouncement,
   encodeAnnouncement,
+  peekAnnouncement,
   projectCapabilities,
   signAnnouncement,
   sortedDistinct,
@@ -63,6 +64,22 @@ describe('announcement bytes', () => {
         const decoded = decodeAnnouncement(bytes);
         expect(decoded).toEqual(a);
         expect(decoded && text(encodeAnnouncement(decoded))).toBe(text(bytes));
+      }),
+    );
+  });
+
+  it('a look at the bytes finds the same as decoding them', () => {
+    fc.assert(
+      fc.property(announcement, (a) => {
+        expect(peekAnnouncement(encodeAnnouncement(a))).toEqual({
+          key: `${a.nodeId}:${a.version}`,
+          direct: a.hopCount === 0,
+        });
+      }),
+    );
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        expect(peekAnnouncement(bytes)).toBeUndefined();
       }),
     );
   });
