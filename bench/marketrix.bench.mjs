@@ -89,13 +89,23 @@ function body(stream) {
   });
 }
 
-/** node:http2 alone: one write per message of bytes made before; the other side only counts bytes. */
+/** node:http2 alone: bytes made before, one write each, which Node merges; the other side only counts bytes. */
 async function rawFrames(session, frames) {
   const stream = session.request({ ':path': '/', ':method': 'POST' });
   const answer = body(stream);
   for (const frame of frames) {
     if (!stream.write(frame)) await new Promise((resolve) => stream.once('drain', resolve));
   }
+  stream.end();
+  const total = frames.reduce((sum, frame) => sum + frame.length, 0);
+  if (Number(await answer) !== total) throw new Error('raw http2 lost bytes');
+}
+
+/** node:http2, really one DATA frame per message: the next write waits until the one before is handed over. */
+async function singleFrames(session, frames) {
+  const stream = session.request({ ':path': '/', ':method': 'POST' });
+  const answer = body(stream);
+  for (const frame of frames) await new Promise((resolve) => stream.write(frame, resolve));
   stream.end();
   const total = frames.reduce((sum, frame) => sum + frame.length, 0);
   if (Number(await answer) !== total) throw new Error('raw http2 lost bytes');
@@ -194,6 +204,8 @@ async function main() {
   await meshStream(mesh, 5000);
   await meshStream(rawMesh, 5000);
   const http2 = await rate(count, () => rawFrames(session, frames));
+  const some = frames.slice(0, count / 10);
+  const single = await rate(some.length, () => singleFrames(session, some));
   const http2Json = await rate(count, () => rawJson(session, count));
   const envelope = await rate(count, () => meshStream(mesh, count));
   const raw = await rate(count, () => meshStream(rawMesh, count));
@@ -218,9 +230,22 @@ async function main() {
     bench: 'marketrix',
     messages: count,
     frameBytes: frames[0].length,
-    messagesPerSecond: { http2: http2.median, http2Json: http2Json.median, raw: raw.median, envelope: envelope.median },
-    runs: { http2: http2.runs, http2Json: http2Json.runs, raw: raw.runs, envelope: envelope.runs },
+    messagesPerSecond: {
+      http2: http2.median,
+      http2SingleFrames: single.median,
+      http2Json: http2Json.median,
+      raw: raw.median,
+      envelope: envelope.median,
+    },
+    runs: {
+      http2: http2.runs,
+      http2SingleFrames: single.runs,
+      http2Json: http2Json.runs,
+      raw: raw.runs,
+      envelope: envelope.runs,
+    },
     ratioToHttp2: { raw: raw.median / http2.median, envelope: envelope.median / http2.median },
+    ratioToSingleFrames: { raw: raw.median / single.median, envelope: envelope.median / single.median },
     ratioToHttp2Json: { raw: raw.median / http2Json.median, envelope: envelope.median / http2Json.median },
     callMicroseconds: { http2: http2Call, mesh: meshCall, ratioP50: meshCall.p50 / http2Call.p50 },
     thousandStreams: many,
@@ -234,10 +259,13 @@ async function main() {
   const us = (n) => `${n.toFixed(0)} µs`;
   console.log(`one stream, one way, ${count} messages of ${frames[0].length} bytes with header`);
   const line = (name, { median, runs }) => {
-    const ratios = `×${(median / http2.median).toFixed(2)} of bytes, ×${(median / http2Json.median).toFixed(2)} of JSON by hand`;
+    const ratio = (base) => `×${(median / base.median).toFixed(2)}`.padStart(8);
+    const ratios = `${ratio(single)} ${ratio(http2Json)} ${ratio(http2)}`;
     console.log(`  ${name.padEnd(34)}${k(median).padEnd(10)}${ratios}   (${runs.map(k).join(', ')})`);
   };
-  line('node:http2, ready bytes', http2);
+  console.log(`${' '.repeat(46)}of single, of JSON, of merged`);
+  line('node:http2, one DATA frame each', single);
+  line('node:http2, ready bytes, merged', http2);
   line('node:http2, JSON by hand', http2Json);
   line('mesh, raw frames', raw);
   line('mesh, envelopes', envelope);

@@ -10,6 +10,7 @@ export const MAX_NESTING = 128;
 /** A payload shorter than this cannot be nested too deep. */
 const MIN_DEEP_BYTES = 2 * MAX_NESTING;
 const ESCAPED = /^\$+bytes$/;
+const DOLLAR = 36;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 function invalid(text: string, cause?: unknown): MarketrixError {
@@ -83,7 +84,7 @@ function prepareObject(value: Record<string, unknown>, bytes: boolean, depth: nu
   if (count === 0 && !isPlain(value) && (value instanceof Map || value instanceof Set)) {
     throw invalid(`a ${value.constructor.name} has no JSON form: send an array or an object`);
   }
-  const escaped = bytes && count === 1 && ESCAPED.test(last);
+  const escaped = bytes && count === 1 && last.charCodeAt(0) === DOLLAR && ESCAPED.test(last);
   if (!changed && !escaped) return value;
   // `fromEntries` defines properties, so that a key `__proto__` stays plain data.
   return Object.fromEntries(

@@ -240,7 +240,7 @@ describe('two peers', () => {
     for (const key of await orders.keys()) await orders.del(key);
   });
 
-  it('carry 100 streams on one socket at the same time', async () => {
+  it.each([100, 1000])('carry %i streams on one socket at the same time', async (count) => {
     const keyPrefix = prefix();
     const server = await joined({ service: 'echo', keyPrefix });
     const client = await joined({ service: 'client', keyPrefix });
@@ -248,18 +248,23 @@ describe('two peers', () => {
       for await (const message of stream) await stream.send(message);
       await stream.end();
     });
-    const streams = await Promise.all(Array.from({ length: 100 }, () => client.connect('echo')));
-    expect([client.stats().connectionsOut, server.stats().connectionsIn, server.stats().streams]).toEqual([1, 1, 100]);
+    const messages = 5000 / count;
+    const streams = await Promise.all(Array.from({ length: count }, () => client.connect('echo')));
+    expect([client.stats().connectionsOut, server.stats().connectionsIn, server.stats().streams]).toEqual([
+      1,
+      1,
+      count,
+    ]);
     const echoes = streams.map((stream) => all(stream));
     await Promise.all(
       streams.map(async (stream, i) => {
-        for (let k = 0; k < 50; k++) await stream.send([i, k]);
+        for (let k = 0; k < messages; k++) await stream.send([i, k]);
         await stream.end();
       }),
     );
     const received = await Promise.all(echoes);
     received.forEach((list, i) => {
-      expect(list).toEqual(Array.from({ length: 50 }, (_, k) => [i, k]));
+      expect(list).toEqual(Array.from({ length: messages }, (_, k) => [i, k]));
     });
   });
 });

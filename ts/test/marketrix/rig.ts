@@ -10,7 +10,8 @@ import { type DiscoveryLayout, layouts, type MeshOptions, MeshPeer } from '../..
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 export const REDIS = process.env.MESHRING_TEST_REDIS ?? 'redis://127.0.0.1:6379';
-export const PYTHON = join(import.meta.dirname, '..', '..', '..', '.cache', 'venv', 'bin', 'python');
+export const PYTHON =
+  process.env.MESHRING_TEST_PYTHON ?? join(import.meta.dirname, '..', '..', '..', '.cache', 'venv', 'bin', 'python');
 export const PYTHON_MISSING = existsSync(PYTHON) ? undefined : 'no .cache/venv/bin/python with h2 and redis';
 export const SOAK = process.env.MESHRING_SOAK !== undefined;
 
