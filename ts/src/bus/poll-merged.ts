@@ -75,7 +75,7 @@ export class MergedPage implements PagePlan {
     while (events.length < this.#limit) {
       const oldest = heap[0];
       if (!oldest || this.#beyondHorizon(oldest)) return undefined;
-      oldest.takeInto(events, 1);
+      events.push(oldest.take());
       if (oldest.taken < oldest.count) {
         this.#siftDown();
         continue;

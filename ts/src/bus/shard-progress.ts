@@ -92,6 +92,24 @@ export class ShardProgress {
     this.#head();
   }
 
+  /** The next event; only while `taken < count`. Leaves the head of the shard at the event behind it. */
+  take(): StoredEvent {
+    const page = this.#pages[this.#page];
+    if (!page) throw new RangeError('no event left in this shard');
+    const event = page.event(this.#index);
+    const next = this.#index + 1;
+    this.taken += 1;
+    this.#index = next;
+    if (next < page.count) {
+      this.headLow = page.stamps[2 * next] as number;
+      this.headHigh = page.stamps[2 * next + 1] as number;
+    } else {
+      this.#leavePage(page);
+      this.#head();
+    }
+    return event;
+  }
+
   #leavePage(page: ReadPage): void {
     if (this.#index < page.count) return;
     this.#behind = page.position ?? this.#behind;
