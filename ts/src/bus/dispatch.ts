@@ -102,7 +102,7 @@ export class Dispatcher {
   }
 
   /** Resolves when no batch is with the transport. */
-  async settled(): Promise<void> {
+  async lastAttempts(): Promise<void> {
     while (this.#sending.size > 0) await Promise.all(this.#sending);
   }
 

@@ -421,7 +421,7 @@ export class Net implements WaitableBus {
     dispatcher.stop();
     await step('transport flush', transport.flush());
     await step('transport close', transport.shutdown());
-    await step('the last batches', dispatcher.settled());
+    await step('the last batches', dispatcher.lastAttempts());
     await step('producer state', Promise.resolve(producer?.close()));
     const left = this.#raw.giveUp();
     const { count, reason } = dispatcher.takeLosses();
