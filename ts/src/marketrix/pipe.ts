@@ -46,6 +46,7 @@ export class FramePipe {
   readonly #options: PipeOptions;
   #failure: Error | undefined;
   #local = false;
+  #started = false;
 
   constructor(stream: Http2Stream, options: PipeOptions) {
     const { endian, maxFrameBytes, envelope, counters } = options;
@@ -55,6 +56,11 @@ export class FramePipe {
     this.inbox = new Inbox(stream, { endian, maxFrameBytes, bytes: envelope }, counters, (e) => this.#badFrame(e));
     counters.streams += 1;
     stream.on('error', () => {}); // 'close' follows and tells the code
+    const destroy = stream._destroy;
+    stream._destroy = (error, callback) => {
+      this.#salvage();
+      destroy.call(stream, error, callback);
+    };
     this.closed = new Promise((resolve, reject) => {
       const onClose = () => {
         counters.streams -= 1;
@@ -74,6 +80,7 @@ export class FramePipe {
 
   /** Begins to read: the handshake succeeded. */
   start(): void {
+    this.#started = true;
     this.#stream.on('end', () => this.#onEnd());
     this.inbox.start();
   }
@@ -121,6 +128,22 @@ export class FramePipe {
       if (!this.#local) this.#fail(resetError(rstCode ?? 0, this.#options.remote));
       return;
     }
+    try {
+      this.inbox.end();
+    } catch (error) {
+      this.#badFrame(error as Error);
+    }
+  }
+
+  /**
+   * Node drops what a paused stream holds when the connection goes. It has arrived all the same, and when the other
+   * side had ended before, nothing is missing.
+   */
+  #salvage(): void {
+    if (this.#local || !this.#started || this.inbox.ended) return;
+    while (this.#stream.read() !== null);
+    const { ended } = (this.#stream as unknown as { _readableState: { ended: boolean } })._readableState;
+    if (!ended || this.#local) return;
     try {
       this.inbox.end();
     } catch (error) {

@@ -324,6 +324,27 @@ describe('leaving', () => {
     await leaving[Symbol.asyncDispose]();
   });
 
+  it('loses nothing of a stream that was ended before, however slow its reader', async () => {
+    const keyPrefix = prefix();
+    const server = await joined({ service: 'server', keyPrefix, drainMs: 5000 });
+    const client = await joined({ service: 'client', keyPrefix });
+    const count = 6000; // fits into the window of the stream
+    const ended = new Promise<void>((resolve) => {
+      server.onConnection(async (stream) => {
+        for (let i = 0; i < count; i++) await stream.send({ i, fill: 'x'.repeat(100) });
+        await stream.end();
+        resolve();
+      });
+    });
+    const stream = await client.connect('server');
+    await ended;
+    await server.leave();
+    await expect(stream.closed).rejects.toMatchObject({ kind: 'connection-lost' });
+    expect((await all(stream)).map((message) => (message as { i: number }).i)).toEqual(
+      Array.from({ length: count }, (_, i) => i),
+    );
+  });
+
   it('one after the other costs callers nothing', async () => {
     const keyPrefix = prefix();
     const start = async () => {
