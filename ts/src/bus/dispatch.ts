@@ -58,6 +58,8 @@ export class Dispatcher {
   readonly #sending = new Set<Promise<void>>();
   readonly #barriers = new Set<Barrier>();
   readonly #stop = new AbortController();
+  /** Questions to the store whose answers must not cover batches that are still here. */
+  readonly #holds = new Set<Promise<void>>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Events given up since the last flush, and why. */
   #lost = 0;
@@ -68,6 +70,13 @@ export class Dispatcher {
     this.#transport = transport;
     this.#options = options;
     this.#busy = new Uint8Array(options.shards);
+  }
+
+  /** Sends no further batch until `question` has been answered or has failed. */
+  holdFor(question: Promise<unknown>): void {
+    const nothing = () => {};
+    const hold: Promise<void> = question.then(nothing, nothing).finally(() => this.#holds.delete(hold));
+    this.#holds.add(hold);
   }
 
   /** Sends what is due and arms the timer for what will be. */
@@ -176,6 +185,7 @@ export class Dispatcher {
   /** Tries until the batch is stored. Throws the last error when it is given up. */
   async #attempts(batch: Batch): Promise<number> {
     for (let attempt = 0; ; attempt++) {
+      while (this.#holds.size > 0) await Promise.all(this.#holds);
       try {
         await within(
           this.#transport.onBatch(batch),

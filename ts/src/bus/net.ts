@@ -334,7 +334,10 @@ export class Net implements WaitableBus {
   async #storeTail(transport: Transport): Promise<string | undefined> {
     const release = platform.keepAlive();
     try {
-      const tail = await transport.tail?.([...Array(this.#readable).keys()]);
+      const asked = transport.tail?.([...Array(this.#readable).keys()]);
+      // What is emitted from now on must be in front of the answer.
+      if (asked) this.#store?.dispatcher?.holdFor(asked);
+      const tail = await asked;
       return tail && tail.size > 0 ? encodeCursor(tail) : undefined;
     } catch (error) {
       throw new MeshringError('poll-failed', `Poll failed: adapter error: ${text(error)}`, { cause: error });

@@ -10,7 +10,7 @@ export const WAIT: unique symbol = Symbol('meshring.bus.wait');
 /**
  * Cursor behind everything that is readable now; undefined for an empty store; null when the bus cannot tell: the
  * stream walks through the store. On the log in memory events emitted before the call are behind the answer and later
- * ones in front of it; a store behind a network answers for what has reached it.
+ * ones in front of it; a store behind a network answers for what has reached it, never for what this node emits later.
  */
 export const TAIL: unique symbol = Symbol('meshring.bus.tail');
 

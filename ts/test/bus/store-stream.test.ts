@@ -3,9 +3,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { JetStreamTransport } from '../../src/bus/jetstream/index.js';
 import { Net } from '../../src/bus/net.js';
 import { RedisTransport } from '../../src/bus/redis/index.js';
-import type { Transport } from '../../src/bus/transport.js';
+import type { Batch, Transport } from '../../src/bus/transport.js';
 import { NetNode } from '../../src/node.js';
 import type { PollResponseData } from '../../src/types.js';
+import { idOf, StoreInMemory } from '../contract/store.js';
 import { uniquePrefix } from '../durable/batches.js';
 import { noNats, noRedis, startNats, startRedis, type TestServer } from '../durable/servers.js';
 
@@ -42,6 +43,36 @@ const stores: Record<string, Store> = {
     transport: (port, prefix) => new JetStreamTransport({ url: `nats://127.0.0.1:${port}`, prefix, storage: 'memory' }),
   },
 };
+
+describe('a stream from now over a store that is slow to answer', () => {
+  it('begins with the event emitted right after it was made', async () => {
+    class SlowStore extends StoreInMemory {
+      readonly asked: (() => void)[] = [];
+      override async onBatch(batch: Batch): Promise<void> {
+        for (let i = 0; i < batch.count; i++) {
+          const bytes = batch.data.subarray(batch.ends[i - 1] ?? 0, batch.ends[i]);
+          this.shards[batch.shardId]?.push({ raw: new TextDecoder().decode(bytes), ts: batch.timestamps[i] ?? 0n });
+        }
+      }
+      async tail(shards: readonly number[]): Promise<Map<number, string>> {
+        await new Promise<void>((resolve) => this.asked.push(resolve));
+        const ends = shards.map((shard): [number, number] => [shard, this.shards[shard]?.length ?? 0]);
+        return new Map(ends.filter(([, length]) => length > 0).map(([shard, length]) => [shard, idOf(length - 1)]));
+      }
+    }
+    const store = new SlowStore([[{ raw: '"old"', ts: 0n }]]);
+    const node = NetNode.fromNapi(await Net.over({ shards: 1, batch: 'low_latency' }, store));
+    open.push(node);
+    const next = node.subscribeTyped({ fromNow: true })[Symbol.asyncIterator]().next();
+    node.emit({ fresh: true });
+    const flushed = node.flush();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(store.shards[0]).toHaveLength(1);
+    for (const answer of store.asked) answer();
+    await flushed;
+    expect((await next).value).toEqual({ fresh: true });
+  });
+});
 
 for (const [name, store] of Object.entries(stores)) {
   describe.skipIf(store.missing)(`a stream over ${name}${store.missing ? ` (${store.missing})` : ''}`, () => {

@@ -1,6 +1,12 @@
 import type { ReadPage, ShardReader } from '../../src/bus/reader.js';
 import { storedEvent } from '../../src/bus/stored-event.js';
-import { type ShardPage, type StoreEvent, type Transport, TransportError } from '../../src/bus/transport.js';
+import {
+  type Batch,
+  type ShardPage,
+  type StoreEvent,
+  type Transport,
+  TransportError,
+} from '../../src/bus/transport.js';
 
 export interface Entry {
   /** `null` = an entry that cannot be read. */
@@ -25,7 +31,7 @@ export class StoreInMemory implements Transport {
   constructor(readonly shards: Entry[][]) {}
 
   async init(): Promise<void> {}
-  async onBatch(): Promise<void> {}
+  async onBatch(_batch: Batch): Promise<void> {}
   async flush(): Promise<void> {}
   async shutdown(): Promise<void> {}
   healthy(): boolean {
