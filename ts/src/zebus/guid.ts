@@ -5,22 +5,25 @@ import { ZebusError } from '../errors.js';
 const POOL = Buffer.allocUnsafeSlow(16 * 512);
 let used = POOL.length;
 
-/** Writes a fresh UUID v4 (layout of `guidText`) to `target`. Never all zero. */
-export function fillGuid(target: Uint8Array, at: number): void {
+/** Writes a fresh UUID v4 (layout of `guidText`), its halves to two places. Never all zero. */
+export function fillGuid(target: Uint8Array, lo: number, hi: number): void {
   if (used === POOL.length) {
     randomFillSync(POOL);
     used = 0;
   }
-  for (let i = 0; i < 16; i++) target[at + i] = POOL[used + i] as number;
+  for (let i = 0; i < 8; i++) {
+    target[lo + i] = POOL[used + i] as number;
+    target[hi + i] = POOL[used + 8 + i] as number;
+  }
   used += 16;
-  target[at + 7] = ((target[at + 7] as number) & 0x0f) | 0x40;
-  target[at + 8] = ((target[at + 8] as number) & 0x3f) | 0x80;
+  target[lo + 7] = ((target[lo + 7] as number) & 0x0f) | 0x40;
+  target[hi] = ((target[hi] as number) & 0x3f) | 0x80;
 }
 
 /** A fresh identifier of 16 bytes, in wire order (`lo` then `hi`, little-endian). */
 export function newGuid(): Buffer {
   const bytes = Buffer.allocUnsafe(16);
-  fillGuid(bytes, 0);
+  fillGuid(bytes, 0, 8);
   return bytes;
 }
 

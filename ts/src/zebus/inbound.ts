@@ -8,7 +8,7 @@ import type { AnyMessageType } from './message-type.js';
 import type { Outbound } from './outbound.js';
 import type { PersistenceClient } from './persistence-client.js';
 import * as system from './system-messages.js';
-import { decodeTransport, type TransportMessage } from './transport-message.js';
+import { decodeContent, decodeTransport, type TransportMessage } from './transport-message.js';
 
 /** Messages kept until the registration is through. */
 const HELD = 10_000;
@@ -233,7 +233,7 @@ export class Inbound {
     core.typeStats(type.fullName).received++;
     let content: unknown;
     try {
-      content = type.decode(message.content);
+      content = decodeContent(type, message);
     } catch (error) {
       this.undecodable(type, message, error);
       return;

@@ -8,6 +8,7 @@ import {
   type InitOf,
   readAll,
 } from './proto/fields.js';
+import { ProtoReader } from './proto/reader.js';
 import { ProtoWriter } from './proto/writer.js';
 
 declare const MESSAGE: unique symbol;
@@ -105,6 +106,8 @@ export interface AnyMessageType extends MessageType<unknown, unknown> {
   readonly [FIELD_CODEC]?: FieldCodec;
   /** Writes the message's content without a length. */
   write(message: unknown, writer: ProtoWriter): void;
+  /** The message of a range of a buffer. */
+  decodeRange(buffer: Buffer, start: number, end: number): unknown;
   /** Strings of the routing members, in position order; several strings where a member is a list. */
   routingContent(message: unknown): (string | string[])[];
 }
@@ -194,6 +197,12 @@ function define(kind: MessageKind, definition: MessageDefinition<Plain>): AnyMes
         writer.discard();
         idle.push(writer);
       }
+    },
+    decodeRange(buffer: Buffer, start: number, end: number): Plain {
+      if (compiled === undefined) return type.decode(buffer.subarray(start, end));
+      const message = blank();
+      compiled.codec.read(new ProtoReader(buffer, start, end), message, 0);
+      return message;
     },
     decode(bytes: Uint8Array): Plain {
       if (compiled !== undefined) {

@@ -14,7 +14,13 @@ import {
   StartMessageReplayCommand,
 } from './system-messages.js';
 import type { Destination } from './transport.js';
-import { decodeTransport, type FrameFactory, persistedFrame, type TransportMessage } from './transport-message.js';
+import {
+  asPersisted,
+  decodeTransport,
+  type FrameFactory,
+  persistedFrame,
+  type TransportMessage,
+} from './transport-message.js';
 
 /** What the client needs of its bus. */
 export interface PersistenceHost {
@@ -186,7 +192,7 @@ export class PersistenceClient {
       case MessageReplayed.fullName: {
         const { replayId, message: inner } = MessageReplayed.decode(message.content);
         if (!this.isOurs(replayId)) return true;
-        const replayed = { ...decodeTransport(inner), wasPersisted: true };
+        const replayed = asPersisted(decodeTransport(inner));
         if (this.firstSight(replayed)) this.host.handle(replayed);
         return true;
       }

@@ -1,5 +1,4 @@
 import { ZebusError } from '../errors.js';
-import { fillGuid, newGuid } from './guid.js';
 import type { AnyMessageType } from './message-type.js';
 import { PeerId } from './peer.js';
 import { readGuid, writeGuid } from './proto/fields.js';
@@ -37,6 +36,10 @@ const ENVIRONMENT = 0x2a;
 const WAS_PERSISTED = 0x30;
 const PERSISTENT_PEER_ID = 0x3a;
 const VALUE = 0x0a;
+/** Where the halves of the id lie in a frame: after the keys and lengths of MessageId, Guid and the half itself. */
+const ID_LO = 5;
+const ID_HI = 14;
+const BLANK = new Uint8Array(16);
 
 /** Values of byte ranges that come again and again (type names, originators): compared, not decoded again. */
 class Interned<V> {
@@ -105,69 +108,99 @@ function readOriginator(reader: ProtoReader): OriginatorInfo {
 const typeNames = new Interned(readWrapped);
 const originators = new Interned(readOriginator);
 const environments = new Interned((reader) => reader.buffer.toString('utf8', reader.pos, reader.end));
-const EMPTY = Buffer.alloc(0);
+const NO_ORIGINATOR: OriginatorInfo = { senderId: new PeerId(''), senderEndpoint: '' };
 const NOBODY: readonly string[] = [];
 
-function readId(reader: ProtoReader): Buffer | undefined {
-  const { buffer, pos } = reader;
-  // The form every peer writes: MessageId { Guid { lo, hi } }.
-  if (
-    reader.end - pos >= 21 &&
+/** Whether the id has the form that every peer writes: MessageId { Guid { lo, hi } }. */
+function isPlainId({ buffer, pos, end }: ProtoReader): boolean {
+  return (
+    end - pos >= 21 &&
     buffer[pos] === 20 &&
     buffer[pos + 1] === 0x0a &&
     buffer[pos + 2] === 18 &&
     buffer[pos + 3] === 0x09 &&
     buffer[pos + 12] === 0x11
-  ) {
-    const id = Buffer.allocUnsafe(16);
-    for (let i = 0; i < 8; i++) {
-      id[i] = buffer[pos + 4 + i] as number;
-      id[8 + i] = buffer[pos + 13 + i] as number;
-    }
-    reader.pos = pos + 21;
-    return id;
-  }
-  const inner = reader.message();
+  );
+}
+
+function readId(reader: ProtoReader): Buffer | undefined {
   let id: Buffer | undefined;
-  while (!inner.done) {
-    const tag = inner.tag();
-    if (tag === VALUE) id = readGuid(inner.message());
-    else inner.skip(tag);
+  while (!reader.done) {
+    const tag = reader.tag();
+    if (tag === VALUE) id = readGuid(reader.message());
+    else reader.skip(tag);
   }
   return id;
+}
+
+/** A decoded envelope. Id and content are cut out when they are asked for: most messages never ask for their id. */
+class Envelope implements TransportMessage {
+  readonly frame: Buffer;
+  messageType = '';
+  originator: OriginatorInfo = NO_ORIGINATOR;
+  environment: string | undefined = undefined;
+  wasPersisted: boolean | undefined = undefined;
+  persistentPeerIds: readonly string[] = NOBODY;
+  /** Where a plain id begins; -1: see `idBytes`. */
+  idAt = -1;
+  idBytes: Buffer | undefined = undefined;
+  contentStart = 0;
+  contentEnd = 0;
+
+  constructor(frame: Buffer) {
+    this.frame = frame;
+  }
+
+  get id(): Uint8Array {
+    if (this.idBytes === undefined) {
+      const id = Buffer.allocUnsafe(16);
+      this.frame.copy(id, 0, this.idAt + 4, this.idAt + 12);
+      this.frame.copy(id, 8, this.idAt + 13, this.idAt + 21);
+      this.idBytes = id;
+    }
+    return this.idBytes;
+  }
+
+  get content(): Uint8Array {
+    return this.frame.subarray(this.contentStart, this.contentEnd);
+  }
 }
 
 /** Decodes an envelope; throws `codec` when it is malformed, or has no id, type or sender. */
 export function decodeTransport(frame: Uint8Array): TransportMessage {
   const buffer = Buffer.isBuffer(frame) ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
   const reader = new ProtoReader(buffer);
-  let id: Buffer | undefined;
-  let messageType = '';
-  let content: Buffer = EMPTY;
-  let originator: OriginatorInfo | undefined;
-  let environment: string | undefined;
-  let wasPersisted: boolean | undefined;
+  const message = new Envelope(buffer);
   let persistentPeerIds: string[] | undefined;
   while (!reader.done) {
     const tag = reader.tag();
     switch (tag) {
       case ID:
-        id = readId(reader);
+        if (isPlainId(reader)) {
+          message.idAt = reader.pos;
+          reader.pos += 21;
+        } else {
+          message.idBytes = readId(reader.message());
+        }
         break;
       case MESSAGE_TYPE:
-        messageType = typeNames.get(reader);
+        message.messageType = typeNames.get(reader);
         break;
-      case CONTENT:
-        content = reader.bytes();
+      case CONTENT: {
+        const size = reader.size();
+        message.contentStart = reader.pos;
+        reader.pos += size;
+        message.contentEnd = reader.pos;
         break;
+      }
       case ORIGINATOR:
-        originator = originators.get(reader);
+        message.originator = originators.get(reader);
         break;
       case ENVIRONMENT:
-        environment = environments.get(reader);
+        message.environment = environments.get(reader);
         break;
       case WAS_PERSISTED:
-        wasPersisted = reader.bool();
+        message.wasPersisted = reader.bool();
         break;
       case PERSISTENT_PEER_ID:
         persistentPeerIds ??= [];
@@ -177,20 +210,26 @@ export function decodeTransport(frame: Uint8Array): TransportMessage {
         reader.skip(tag);
     }
   }
-  if (id === undefined) throw new ZebusError('codec', 'transport message without id');
+  if (persistentPeerIds !== undefined) message.persistentPeerIds = persistentPeerIds;
+  const { messageType } = message;
+  if (message.idAt < 0 && message.idBytes === undefined) throw new ZebusError('codec', 'transport message without id');
   if (messageType === '') throw new ZebusError('codec', 'transport message without type');
-  if (originator === undefined || originator.senderId.value === '') {
+  if (message.originator.senderId.value === '') {
     throw new ZebusError('codec', 'transport message without sender', { messageType });
   }
-  return {
-    id,
-    messageType,
-    content,
-    originator,
-    environment,
-    wasPersisted,
-    persistentPeerIds: persistentPeerIds ?? NOBODY,
-  };
+  return message;
+}
+
+/** The content of an envelope as a message of this type. */
+export function decodeContent(type: AnyMessageType, message: TransportMessage): unknown {
+  if (message instanceof Envelope) return type.decodeRange(message.frame, message.contentStart, message.contentEnd);
+  return type.decode(message.content);
+}
+
+/** The same envelope as the persistence would deliver it. */
+export function asPersisted(message: TransportMessage): TransportMessage {
+  const { id, messageType, content, originator, environment, persistentPeerIds } = message;
+  return { id, messageType, content, originator, environment, wasPersisted: true, persistentPeerIds };
 }
 
 const writer = new ProtoWriter();
@@ -257,7 +296,6 @@ export interface OutboundFrame {
 export class FrameFactory {
   private readonly tail: Uint8Array;
   private readonly heads = new Map<string, Uint8Array>();
-  private readonly guid = Buffer.allocUnsafe(16);
   /** What the frames say of their sender. */
   readonly originator: OriginatorInfo;
   readonly environment: string;
@@ -273,9 +311,11 @@ export class FrameFactory {
     this.tail = Uint8Array.from(writer.finish());
   }
 
+  /** Everything before the content, with a blank id. */
   private head(messageType: string): Uint8Array {
     let head = this.heads.get(messageType);
     if (head === undefined) {
+      writeId(BLANK);
       wrapped(MESSAGE_TYPE, messageType);
       writer.byte(CONTENT);
       head = Uint8Array.from(writer.finish());
@@ -286,21 +326,9 @@ export class FrameFactory {
 
   /** Frame of a message with a fresh id. The content is written in place. */
   event(type: AnyMessageType, message: unknown): Buffer {
-    fillGuid(this.guid, 0);
-    return this.frame(this.guid, type, message);
-  }
-
-  /** Frame and id of a command. */
-  command(type: AnyMessageType, message: unknown): OutboundFrame {
-    const id = newGuid();
-    return { id, bytes: this.frame(id, type, message) };
-  }
-
-  private frame(id: Uint8Array, type: AnyMessageType, message: unknown): Buffer {
     const head = this.head(type.fullName);
     try {
-      writeId(id);
-      writer.raw(head);
+      writer.rawWithGuid(head, ID_LO, ID_HI);
       const mark = writer.open();
       type.write(message, writer);
       writer.close(mark);
@@ -312,10 +340,18 @@ export class FrameFactory {
     }
   }
 
+  /** Frame and id of a command. */
+  command(type: AnyMessageType, message: unknown): OutboundFrame {
+    const bytes = this.event(type, message);
+    const id = Buffer.allocUnsafe(16);
+    bytes.copy(id, 0, ID_LO, ID_LO + 8);
+    bytes.copy(id, 8, ID_HI, ID_HI + 8);
+    return { id, bytes };
+  }
+
   /** Frame of content that is already encoded. */
   raw(messageType: string, content: Uint8Array): Buffer {
-    writeId(newGuid());
-    writer.raw(this.head(messageType));
+    writer.rawWithGuid(this.head(messageType), ID_LO, ID_HI);
     writer.bytes(content);
     writer.raw(this.tail);
     return writer.finish();

@@ -3,6 +3,7 @@ import protobuf from 'protobufjs';
 import { describe, expect, it } from 'vitest';
 import { MAX_TICKS, MIN_TICKS, TickClock, ticksFromWire } from '../../src/zebus/datetime.js';
 import * as system from '../../src/zebus/system-messages.js';
+import { FrameFactory } from '../../src/zebus/transport-message.js';
 import {
   type AnyMessageType,
   decodeTransport,
@@ -12,6 +13,7 @@ import {
   encodeTransport,
   guidBytes,
   guidText,
+  PeerId,
   ZebusError,
 } from '../../src/zebus.js';
 import vectors from '../vectors/zebus-messages.json' with { type: 'json' };
@@ -261,6 +263,26 @@ describe('codecs from elsewhere', () => {
       codec: { toBinary: (m) => Buffer.from([m.n]), fromBinary: (b) => ({ n: b[0] ?? 0 }) },
     });
     expect(binary.decode(binary.encode({ n: 7 }))).toEqual({ n: 7 });
+  });
+});
+
+describe('frames made for sending', () => {
+  it('each has an id of its own and says the same as any other encoding, across all slabs of the writer', () => {
+    const originator = { senderId: new PeerId('A.0'), senderEndpoint: 'tcp://a:1', machineName: 'a' };
+    const factory = new FrameFactory(originator, 'test');
+    const type = EchoCommand as unknown as AnyMessageType;
+    const ids = new Set<string>();
+    for (let n = 0; n < 3000; n++) {
+      const msg = 'x'.repeat((n * 7) % 400);
+      const { id, bytes } = factory.command(type, EchoCommand.create({ msg }));
+      const message = decodeTransport(bytes);
+      expect(Buffer.from(message.id).equals(id)).toBe(true);
+      expect(EchoCommand.decode(message.content).msg).toBe(msg);
+      expect(encodeTransport(message).equals(bytes)).toBe(true);
+      expect(guidText(id)).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+      ids.add(guidText(id));
+    }
+    expect(ids.size).toBe(3000);
   });
 });
 

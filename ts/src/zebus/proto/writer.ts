@@ -1,3 +1,5 @@
+import { fillGuid } from '../guid.js';
+
 /** Bytes of one slab; frames are cut from it, so that a frame costs no allocation of its own. */
 const SLAB = 64 * 1024;
 
@@ -107,12 +109,22 @@ export class ProtoWriter {
   raw(bytes: Uint8Array): void {
     const length = bytes.length;
     this.ensure(length);
-    if (length <= 48) {
+    // A short copy is done before `set` has begun.
+    if (length <= 96) {
       for (let i = 0; i < length; i++) this.buffer[this.pos + i] = bytes[i] as number;
     } else {
       this.buffer.set(bytes, this.pos);
     }
     this.pos += length;
+  }
+
+  /** Bytes as they are, with a fresh GUID written over the places of its two halves. */
+  rawWithGuid(bytes: Uint8Array, lo: number, hi: number): void {
+    // First the room: making it may move everything.
+    this.ensure(bytes.length);
+    const at = this.pos;
+    this.raw(bytes);
+    fillGuid(this.buffer, at + lo, at + hi);
   }
 
   /** Length-delimited bytes. */
