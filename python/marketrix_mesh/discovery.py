@@ -21,7 +21,8 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 """
 
-# KEYS: record, index, services, then topics. ARGV: record, ttl, instance, service, channel, startedAt, 'up' event.
+# KEYS: record, index, services, then topics. ARGV: record, ttl, instance, service, channel, startedAt, 'up' event,
+# 'update' event or ''.
 _REGISTER = _NOW + """
 local ttl = tonumber(ARGV[2])
 local old = redis.call('GET', KEYS[1])
@@ -39,7 +40,8 @@ for i = 4, #KEYS do
   redis.call('ZADD', KEYS[i], now + ttl, ARGV[4] .. '/' .. ARGV[3])
   if redis.call('PTTL', KEYS[i]) < ttl * 10 then redis.call('PEXPIRE', KEYS[i], ttl * 10) end
 end
-if not old then redis.call('PUBLISH', ARGV[5], ARGV[7]) end
+if not old then redis.call('PUBLISH', ARGV[5], ARGV[7])
+elseif ARGV[8] ~= '' then redis.call('PUBLISH', ARGV[5], ARGV[8]) end
 return {1, now}
 """
 
@@ -88,8 +90,11 @@ class Discovery:
             raise MarketrixError("duplicate-instance", f"{name} is alive elsewhere")
         self._beat = asyncio.get_event_loop().create_task(self._heartbeat())
 
-    async def write(self) -> bool:
-        """Writes the record in full; false when another process lives under the name."""
+    async def write(self, changed: bool = False) -> bool:
+        """Writes the record in full; false when another process lives under the name.
+
+        ``changed``: something that others want to hear of is new.
+        """
         record = self.record
         if record is None:
             return False
@@ -98,6 +103,7 @@ class Discovery:
         written, now = await self._call(self._register, self._keys(record), [
             json.dumps(record), self._ttl_ms, record["instance"], record["service"],
             f"{self.prefix}:ev:{record['service']}", record["startedAt"], json.dumps({"type": "up", "record": record}),
+            json.dumps({"type": "update", "record": record}) if changed else "",
         ])
         self._offset_ms = now - (asked + time.time() * 1000) / 2
         return written == 1

@@ -7,6 +7,7 @@ import hmac
 import inspect
 import json
 import os
+import random
 import re
 import socket
 import ssl
@@ -128,8 +129,8 @@ class MeshPeer:
         self._subscribers: Dict[str, List[Callable[[Any, Dict[str, str]], Any]]] = {}
         self._event_streams: Dict[str, FrameStream] = {}
         self._tasks: Set["asyncio.Task[Any]"] = set()
-        self._turn = 0
         self._serving = 0
+        self._started = time.monotonic()
         self._leaving = False
 
     @classmethod
@@ -171,6 +172,17 @@ class MeshPeer:
         for task in self._tasks:
             task.cancel()
         await self.discovery.close()
+
+    async def set_health(self, health: str, reason: Optional[str] = None) -> None:
+        """Publishes ``ok``, ``degraded`` (chosen when nothing else is left) or ``down`` (never chosen)."""
+        record = self.discovery.record
+        if health not in ("ok", "degraded", "down") or record is None:
+            raise MarketrixError("invalid-options", f"health {health!r}")
+        record["health"] = health
+        record.pop("reason", None)
+        if reason is not None:
+            record["reason"] = reason
+        await self.discovery.write(changed=True)
 
     # --- streams
 
@@ -317,13 +329,10 @@ class MeshPeer:
         if self._leaving:
             raise MarketrixError("closed", "the peer has left")
         records = [r for r in await self.discovery.instances(service) if instance in (None, r["instance"])]
-        usable = [r for r in records if r.get("health") != "down"]
         if not records:
             raise MarketrixError("no-instance", f"no live instance of {service}")
-        self._turn += 1
         error: Optional[MarketrixError] = None
-        for at in range(len(usable)):
-            record = usable[(self._turn + at) % len(usable)]
+        for record in self._candidates(records):
             try:
                 return await asyncio.wait_for(self._handshake(record, use), self._connect_timeout)
             except asyncio.TimeoutError:
@@ -333,6 +342,13 @@ class MeshPeer:
                     raise
                 error = failed
         raise error or MarketrixError("unavailable", f"no instance of {service} takes streams now")
+
+    def _candidates(self, records: List[Record]) -> List[Record]:
+        """Instances in the order in which to try them: at random by weight, this one last."""
+        usable = [r for r in records if r.get("health") != "down"]
+        chosen = [r for r in usable if r.get("health", "ok") == "ok"] or usable
+        chosen.sort(key=lambda r: random.random() ** (1 / max(1, r.get("weight", 1))), reverse=True)
+        return sorted(chosen, key=lambda r: (r["service"], r["instance"]) == (self.service, self.instance))
 
     async def _handshake(self, record: Record, use: str) -> Tuple[FrameStream, Tuple[str, str]]:
         connection = await self._link(record)
@@ -419,8 +435,11 @@ class MeshPeer:
         stream.headers.set_result(headers)
         connection = stream.connection
         if headers.get(":path") == f"{PATH}/health" and headers.get(":method") == "GET":
-            report = {"status": "ok", "service": self.service, "instance": self.instance, "inflight": self._serving}
-            connection.respond(stream.stream_id, [(":status", "200"), ("content-type", "application/json")],
+            health = (self.discovery.record or {}).get("health", "down")
+            report = {"status": health, "service": self.service, "instance": self.instance,
+                      "uptimeMs": round((time.monotonic() - self._started) * 1000), "inflight": self._serving}
+            status = "503" if health == "down" else "200"
+            connection.respond(stream.stream_id, [(":status", status), ("content-type", "application/json")],
                                json.dumps(report).encode())
             return
         refusal = self._refusal(headers)

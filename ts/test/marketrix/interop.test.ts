@@ -36,13 +36,16 @@ async function python(options: Record<string, unknown>): Promise<ChildProcess> {
 
 type Drive = (order: Record<string, unknown>) => Promise<unknown>;
 
-async function pair(
-  options: Record<string, unknown> = {},
-): Promise<{ node: MeshPeer; drive: Drive; child: ChildProcess }> {
+async function pair(options: Record<string, unknown> = {}): Promise<{
+  node: MeshPeer;
+  drive: Drive;
+  child: ChildProcess;
+  keyPrefix: string;
+}> {
   const keyPrefix = prefix();
   const child = await python({ key_prefix: keyPrefix, ...options });
   const node = await joined({ service: 'node-peer', keyPrefix });
-  return { node, child, drive: (order) => node.call('python-peer', 'drive', order) };
+  return { node, child, keyPrefix, drive: (order) => node.call('python-peer', 'drive', order) };
 }
 
 const count = SOAK ? 100_000 : 20_000;
@@ -225,6 +228,27 @@ describe.skipIf(PYTHON_MISSING)(`Node and Python${PYTHON_MISSING ? ` (skipped: $
     expect(await drive({ op: 'instances', service: 'node-peer' })).toMatchObject([{ lang: 'node', port: node.port }]);
     child.kill('SIGTERM');
     await until(async () => (await node.instances('python-peer')).length === 0, 'the Python peer has left');
+  });
+
+  it('hear how the other one feels, and choose by it', async () => {
+    const { node, drive, keyPrefix } = await pair();
+    const health = async () => (await node.instances('python-peer')).map((record) => [record.health, record.reason]);
+    expect(await health()).toEqual([['ok', undefined]]);
+    await drive({ op: 'health', health: 'degraded', reason: 'disk' });
+    await until(async () => (await health())[0]?.[0] === 'degraded', 'the news has arrived');
+    expect(await health()).toEqual([['degraded', 'disk']]);
+    node.handle('who', () => node.instance);
+    const second = await joined({ service: 'node-peer', keyPrefix });
+    second.handle('who', () => second.instance);
+    const who = () => drive({ op: 'call', service: 'node-peer', method: 'who' });
+    const fresh = () => drive({ op: 'instances', service: 'node-peer' }) as Promise<unknown[]>;
+    await until(async () => (await fresh()).length === 2, 'both are listed');
+    const chosen = new Set<unknown>();
+    await until(async () => chosen.add(await who()).size === 2, 'both are called');
+    await second.setHealth('degraded');
+    await fresh();
+    for (let i = 0; i < 10; i++) expect(await who()).toBe(node.instance);
+    await drive({ op: 'health', health: 'ok' });
   });
 
   it('end every call when connections are cut at random bytes', async () => {

@@ -100,6 +100,8 @@ async def main() -> None:
                 return len(started)
             if op == "told":
                 return told
+            if op == "health":
+                return await peer.set_health(order["health"], order.get("reason"))
             if op == "instances":
                 return await peer.discovery.instances(order["service"], fresh=True)
             data = peer.data("shared")
