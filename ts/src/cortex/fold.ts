@@ -133,6 +133,7 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   /** Starts a write: the returned writer takes the tail; `write` ends it. */
   protected begin(operation: string): Writer {
     if (this.#state === 'closed') throw cortexError('closed', `${operation} failed: adapter closed`);
+    if (this.#next > U64_MAX) throw cortexError('append-failed', `${operation} failed: redex: no sequence is left`);
     writer.reset(HEADER);
     return writer;
   }
@@ -190,6 +191,8 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
 
   /** Folds one page of the log; returns how many events it had. */
   #page(): number {
+    // Behind the last sequence there is none to come.
+    if (this.#next > U64_MAX) return 0;
     const count = this.#log.read(this.#next, this.#visit);
     if (count > 0 && this.#folding.size + this.#applying.size > 0) this.#settle();
     return count;

@@ -7,7 +7,7 @@ import { CoreRedex, Redex, type RedexEvent, TO_THE_END } from '../redex/index.js
 import { hold, release } from './alive.js';
 import { logText } from './fold.js';
 import { RedexLog } from './redex-log.js';
-import { u64 } from './u64.js';
+import { U64_MAX, u64 } from './u64.js';
 import { type Wait, Waits } from './waits.js';
 import type { WatchOptions } from './watch.js';
 
@@ -200,7 +200,7 @@ export class StateFold<S> implements AsyncIterable<S> {
    * @internal
    */
   page(): number {
-    if (!this.#running) return 0;
+    if (!this.#running || this.#next > U64_MAX) return 0;
     const events: RedexEvent[] = [];
     this.#file.opened.log.readInto(events, this.#next, TO_THE_END, PAGE);
     for (const event of events) {

@@ -417,6 +417,20 @@ describe('snapshots', () => {
     expect(elsewhere.snapshot().lastSeq).toBe(10n);
   });
 
+  it('at the end of all sequences leave room for what there is', async () => {
+    const end = { stateBytes: EMPTY, lastSeq: 2n ** 64n - 2n };
+    const tasks = await TasksAdapter.openFromSnapshot(new Redex(), 1n, end);
+    expect(tasks.create(1n, 'last', 1n)).toBe(2n ** 64n - 1n);
+    expect(tasks.count()).toBe(1);
+    expect(thrown(() => tasks.create(2n, 'more', 1n)).message).toBe(
+      'cortex: create failed: redex: no sequence is left',
+    );
+    const counter = { stateBytes: Uint8Array.from([...Array(9).fill(255), 1, 1, 0]) as Buffer };
+    const wrapped = await TasksAdapter.openFromSnapshot(new Redex(), 1n, counter);
+    for (let i = 0n; i < 3n; i++) wrapped.create(i, 'x', 1n);
+    expect(wrapped.count()).toBe(3);
+  });
+
   it('are equal bytes for equal states, whatever led there', async () => {
     const [one, two] = [await TasksAdapter.open(new Redex(), 1n), await TasksAdapter.open(new Redex(), 1n)];
     one.create(2n, 'b', 1n);
