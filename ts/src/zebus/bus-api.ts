@@ -121,4 +121,6 @@ export interface Bus {
   /** Listens; the returned function ends it. */
   on<E extends keyof BusEvents>(event: E, listener: (payload: BusEvents[E]) => void): () => void;
   stats(): BusStats;
+  /** The same as `stop`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }

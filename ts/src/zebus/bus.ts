@@ -274,6 +274,10 @@ export class ZebusBus implements Bus {
     return this.stopping;
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
   private async leave(): Promise<void> {
     const { core } = this;
     this.current = 'stopping';

@@ -124,6 +124,10 @@ export class DirectoryServer {
     await this.store.settled();
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
   /** Everyone known, the directory included. */
   peers(): PeerDescriptor[] {
     return this.store.all().map(storedDescriptor);

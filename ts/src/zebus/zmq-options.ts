@@ -14,7 +14,7 @@ export interface ZmqSocketOptions {
   /** How long it stays closed after failed sends (default 15 000), and after a failed connect (default 120 000). */
   closedAfterSendFailure?: number;
   closedAfterConnectFailure?: number;
-  /** Most peers connected at once. Default 2048. */
+  /** Most peers connected at once; beyond, the one that was not used for longest is disconnected. Default 2048. */
   maxSockets?: number;
   /** Frames that wait here for a socket at its mark, per peer. Default 10 000. */
   maxWaitingFrames?: number;

@@ -1,6 +1,9 @@
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
 import type * as Zmq from 'zeromq';
 import { ZebusError } from '../errors.js';
 import { BoundedQueue } from '../flow/index.js';
+import { parseEndpoint } from './endpoint.js';
 import type { TransportEvents } from './transport.js';
 import type { ZmqOptions } from './zmq-options.js';
 
@@ -36,6 +39,11 @@ export class PeerSocket {
   private failures = 0;
   private closedUntil = 0;
   private ended = false;
+  private connected = false;
+  private readonly host: string;
+  private readonly port: number | '*';
+  /** Order of last use among the sockets of a transport. */
+  lastUse = 0;
 
   constructor(
     zmq: typeof Zmq,
@@ -62,7 +70,11 @@ export class PeerSocket {
       reconnectMaxInterval: 2000,
     });
     try {
-      this.socket.connect(to.endpoint.replace(/\/$/, ''));
+      const { host, port } = parseEndpoint(to.endpoint);
+      this.host = host;
+      this.port = port;
+      if (isIP(host) !== 0) this.connect(host);
+      else this.resolve();
     } catch (cause) {
       this.socket.close();
       throw new ZebusError('transport', `cannot connect to ${to.id} [${to.endpoint}]: ${(cause as Error).message}`, {
@@ -70,6 +82,37 @@ export class PeerSocket {
         cause,
       });
     }
+  }
+
+  private connect(address: string): void {
+    this.socket.connect(`tcp://${address}:${this.port}`);
+    this.connected = true;
+  }
+
+  /** Names are resolved here: ZeroMQ would do it in its I/O thread, and one bad name would hold up every socket. */
+  private resolve(): void {
+    this.pumping = true;
+    lookup(this.host, { family: 4 }).then(
+      ({ address }) => {
+        if (this.ended) return;
+        this.connect(address);
+        void this.pump();
+      },
+      (cause: Error) => {
+        if (this.ended) return;
+        this.pumping = false;
+        this.closeFor(this.options.closedAfterConnectFailure, `after a failed connect: ${cause.message}`, cause);
+      },
+    );
+  }
+
+  private closeFor(durationMs: number, why: string, cause: unknown): void {
+    this.closedUntil = Date.now() + durationMs;
+    const text = `is closed for ${durationMs}ms ${why}; messages to it are dropped`;
+    this.events.error(
+      new ZebusError('transport', `peer ${this.id} [${this.endpoint}] ${text}`, { peer: this.id, cause }),
+    );
+    this.dropWaiting(`is closed ${why}`);
   }
 
   /** Whether sends are refused for now because earlier ones failed. */
@@ -80,9 +123,10 @@ export class PeerSocket {
   /** Hands a frame over. With `quiet` the promise never rejects. */
   send(frame: Buffer, quiet: boolean): Promise<void> {
     if (this.closedUntil > 0) {
-      if (Date.now() < this.closedUntil) return this.refuse('is closed after failed sends', quiet);
+      if (Date.now() < this.closedUntil) return this.refuse('is closed after failures', quiet);
       this.closedUntil = 0;
       this.failures = 0;
+      if (!this.connected) this.resolve();
     }
     if (!this.pumping) {
       try {
@@ -145,14 +189,8 @@ export class PeerSocket {
     const slow = (cause as { code?: string }).code === 'EAGAIN';
     const why = slow ? `did not take a message within ${this.options.sendTimeout}ms` : (cause as Error).message;
     const error = new ZebusError('transport', `peer ${this.id} [${this.endpoint}] ${why}`, { peer: this.id, cause });
-    const { retriesBeforeClosed, closedAfterSendFailure } = this.options;
-    if (!this.ended && this.failures > retriesBeforeClosed && this.closedUntil === 0) {
-      this.closedUntil = Date.now() + closedAfterSendFailure;
-      const text = `is closed for ${closedAfterSendFailure}ms after ${this.failures} failed sends; messages to it are dropped`;
-      this.events.error(
-        new ZebusError('transport', `peer ${this.id} [${this.endpoint}] ${text}`, { peer: this.id, cause: error }),
-      );
-      this.dropWaiting('is closed after failed sends');
+    if (!this.ended && this.failures > this.options.retriesBeforeClosed && this.closedUntil === 0) {
+      this.closeFor(this.options.closedAfterSendFailure, `after ${this.failures} failed sends`, error);
     }
     return error;
   }

@@ -36,6 +36,7 @@ export class ZmqTransport implements Transport {
   private readonly sockets = new Map<string, PeerSocket>();
   private readonly unreachable = new Map<string, { endpoint: string; until: number }>();
   private readonly counters = { framesSent: 0, framesDropped: 0, framesReceived: 0, framesRejected: 0 };
+  private uses = 0;
   private loaded: { zmq: typeof Zmq; context: Zmq.Context } | undefined;
   private pull: Zmq.Pull | undefined;
   private events: TransportEvents | undefined;
@@ -129,6 +130,7 @@ export class ZmqTransport implements Transport {
         return undefined;
       }
     }
+    socket.lastUse = ++this.uses;
     return socket.send(frame, quiet);
   }
 
@@ -143,11 +145,7 @@ export class ZmqTransport implements Transport {
         peer: to.id,
       });
     }
-    if (this.sockets.size >= this.options.maxSockets) {
-      throw new ZebusError('transport', `cannot connect to ${to.id}: ${this.options.maxSockets} peers are connected`, {
-        peer: to.id,
-      });
-    }
+    if (this.sockets.size >= this.options.maxSockets) this.closeIdlest();
     try {
       const socket = new PeerSocket(loaded.zmq, loaded.context, to, this.options, this.counters, events);
       this.sockets.set(to.id, socket);
@@ -159,6 +157,15 @@ export class ZmqTransport implements Transport {
       this.unreachable.set(to.id, { endpoint: to.endpoint, until });
       throw error;
     }
+  }
+
+  /** Makes room: anyone may ask for an answer to a new address, and that must not shut out the others. */
+  private closeIdlest(): void {
+    let idlest: PeerSocket | undefined;
+    for (const socket of this.sockets.values()) {
+      if (idlest === undefined || socket.lastUse < idlest.lastUse) idlest = socket;
+    }
+    if (idlest !== undefined) this.disconnect(idlest.id);
   }
 
   connected(): string[] {

@@ -11,7 +11,7 @@ const cleanup = new Cleanup();
 afterEach(cleanup.run);
 let cli = '';
 beforeAll(async () => {
-  cli = await bundle('ts/src/cli.ts');
+  cli = await bundle('ts/test/zebus/support/directory-program.ts');
 });
 
 function directory(endpoint: string, store: string): Program {
@@ -26,7 +26,7 @@ function directory(endpoint: string, store: string): Program {
     '100ms',
     '--json',
   ];
-  const program = new Program(cli, ['zebus-directory', ...args, '--advertised-host', '127.0.0.1']);
+  const program = new Program(cli, [...args, '--advertised-host', '127.0.0.1']);
   cleanup.add(() => program.kill());
   return program;
 }
@@ -71,10 +71,10 @@ describe('meshring zebus-directory', () => {
   });
 
   it('says what is missing', async () => {
-    const program = new Program(cli, ['zebus-directory']);
+    const program = new Program(cli);
     expect(await program.exit).toBe(1);
     expect(program.errors.join('\n')).toMatch(/required option '--environment <name>' not specified/);
-    const wrong = new Program(cli, ['zebus-directory', '--environment', 'x', '--endpoint', 'nonsense']);
+    const wrong = new Program(cli, ['--environment', 'x', '--endpoint', 'nonsense']);
     expect(await wrong.exit).toBe(1);
     expect(wrong.errors).toEqual([
       'zebus:configuration: invalid endpoint "nonsense", expected tcp://<host|*>:<port|*>',

@@ -208,6 +208,61 @@ describe('slow peers', () => {
   });
 });
 
+describe('connections', () => {
+  it('are bounded: the one not used for longest makes room', async () => {
+    const directory = await cleanup.directory();
+    const bus = await cleanup.peer('Sender.0', directory, [], {}, local({ maxSockets: 3 }));
+    const peers = await Promise.all([1, 2, 3, 4, 5].map((n) => new RawPeer(`Peer.${n}`, 'test').listen()));
+    for (const round of [1, 2]) {
+      for (const peer of peers) {
+        const to = { id: new PeerId(peer.id), endpoint: peer.endpoint, isUp: true, isResponding: true };
+        await bus.publishTo(Told.create({ n: round }), to);
+        expect(Told.decode((await peer.next('Told')).content).n).toBe(round);
+        expect(bus.stats().transport.connections).toBeLessThanOrEqual(3);
+      }
+    }
+    for (const peer of peers) peer.close();
+  });
+
+  it('a name that does not resolve closes its peer, and holds up nobody else', async () => {
+    const directory = await cleanup.directory();
+    const bus = await cleanup.peer('Sender.0', directory, [MessageHandler.stateless().handles(Ask, () => {})]);
+    const client = await cleanup.peer('Client.0', directory);
+    const errors: Error[] = [];
+    bus.on('error', (error) => errors.push(error));
+    const nowhere = {
+      id: new PeerId('Nowhere.0'),
+      endpoint: 'tcp://no-such-host.invalid:5',
+      isUp: true,
+      isResponding: true,
+    };
+    const lost = expect(bus.sendTo(Ask.create({}), nowhere)).rejects.toMatchObject({
+      kind: 'transport',
+      peer: 'Nowhere.0',
+    });
+    expect((await client.send(Ask.create({}))).isSuccess).toBe(true);
+    await lost;
+    expect(errors[0]?.message).toMatch(/Nowhere\.0 .* is closed for 120000ms after a failed connect: /);
+    await expect(bus.sendTo(Ask.create({}), nowhere)).rejects.toMatchObject({ kind: 'transport' });
+    await expect(bus.sendTo(Ask.create({}), { ...nowhere, endpoint: 'nonsense' })).rejects.toMatchObject({
+      kind: 'transport',
+      message: expect.stringMatching(/cannot connect to Nowhere\.0 \[nonsense\]: /),
+    });
+  });
+
+  it('names are resolved before they are connected to', async () => {
+    const directory = await cleanup.directory();
+    const named = directory.endpoint.replace('127.0.0.1', 'localhost');
+    const bus = await cleanup.peer('Sender.0', named);
+    expect(
+      bus
+        .peers()
+        .map(({ id }) => id.value)
+        .sort(),
+    ).toEqual(['Abc.Zebus.Directory.0', 'Sender.0']);
+  });
+});
+
 describe('sudden death', () => {
   it('kill -9 of a peer: its successor on another port is found', async () => {
     const file = await bundle('samples/zebus/echo.mjs');

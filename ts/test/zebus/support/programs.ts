@@ -22,7 +22,9 @@ export async function bundle(program: string, folder = join(root, '.cache', 'zeb
     target: 'es2022',
     external: ['zeromq'],
     alias: { 'meshring/zebus': join(root, 'ts', 'src', 'zebus.ts') },
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+    banner: {
+      js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
+    },
     logLevel: 'warning',
   });
   return outfile;
