@@ -180,7 +180,7 @@ function walk(model: Searchable, query: Query, budget: number): number[] | undef
 /** Finds a text: a short walk for frequent ones, then the signatures of all; undefined when walking is better. */
 function search(model: Searchable, query: Query, total: number): number[] | undefined {
   if (query.limit < Number.POSITIVE_INFINITY) {
-    const near = walk(model, query, total / 8);
+    const near = walk(model, query, Math.max(SMALL, total / 32));
     if (near !== undefined) return near;
   }
   const found: number[] = [];
