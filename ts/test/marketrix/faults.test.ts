@@ -1,7 +1,8 @@
 import { connect as tcpConnect } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { Redis } from 'ioredis';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { MarketrixError, type PeerChange } from '../../src/marketrix.js';
-import { all, freePort, joined, OwnRedis, prefix, Relay, SOAK, spawnPeer, until } from './rig.js';
+import { all, freePort, joined, OwnRedis, prefix, REDIS, Relay, SOAK, spawnPeer, until } from './rig.js';
 
 const ENDS = ['connection-lost', 'connect', 'unavailable', 'protocol', 'closed'];
 
@@ -65,6 +66,10 @@ describe('a peer that is killed', () => {
     const items = all(client.stream('victim', 'forever'));
     const stream = await client.connect('victim');
     child.kill('SIGKILL');
+    const redis = new Redis(REDIS);
+    onTestFinished(() => redis.disconnect());
+    const left = await redis.pttl(`${keyPrefix}:svc:victim:${changes[0]?.record.instance}`);
+    expect(left).toBeLessThanOrEqual(1000);
     await expect(pending).rejects.toMatchObject({ kind: 'connection-lost' });
     await expect(items).rejects.toMatchObject({ kind: 'connection-lost' });
     await expect(all(stream)).rejects.toMatchObject({ kind: 'connection-lost' });

@@ -267,6 +267,16 @@ describe('limits', () => {
     await expect(first).rejects.toMatchObject({ kind: 'closed' });
   });
 
+  it('says when its port is taken, and leaves nothing behind', async () => {
+    const keyPrefix = prefix();
+    const first = await joined({ service: 'server', keyPrefix });
+    const listen = { host: '127.0.0.1', port: first.port ?? 0 };
+    await expect(MeshPeer.join({ service: 'server', keyPrefix, redis: REDIS, listen })).rejects.toMatchObject({
+      kind: 'connect',
+    });
+    expect(await first.instances('server')).toHaveLength(1);
+  });
+
   it.each([
     [{ service: 'bad name' }, 'service'],
     [{ service: 'a', instance: '' }, 'instance'],
