@@ -8,6 +8,7 @@
 pub mod adaptive;
 pub mod chunk;
 pub mod core;
+pub mod handoff;
 pub mod node;
 pub mod page;
 pub mod ring;

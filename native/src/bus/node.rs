@@ -128,17 +128,25 @@ impl Node {
         Some(state.settle(true))
     }
 
-    /// Marks all rings as watched by a sleeping drain, or as not. Returns false when one has something to drain.
-    pub fn set_asleep(&self, asleep: bool) -> bool {
+    /// Asks all producers for a wake call. False when one of them has published something, so that the drain must not
+    /// sleep.
+    pub fn fall_asleep(&self) -> bool {
         let state = self.lock();
-        let flag = u32::from(asleep);
-        for lane in &state.lanes {
-            lane.ring.field(ASLEEP).store(flag, Ordering::SeqCst);
-        }
-        state
+        // Every ring is asked, also behind one that has something.
+        let quiet = state
             .lanes
             .iter()
-            .all(|lane| lane.ring.tail() == lane.ring.head())
+            .filter(|lane| !lane.ring.handoff().fall_asleep())
+            .count()
+            == 0;
+        quiet || state.closed
+    }
+
+    /// Needs no wake calls any more.
+    pub fn wake_up(&self) {
+        for lane in &self.lock().lanes {
+            lane.ring.handoff().wake_up();
+        }
     }
 
     /// Drains one producer's ring up to what it has staged, on the producer's own thread, and answers in the ring's

@@ -27,6 +27,7 @@
 //! threads are written with `Atomics.store`, except on x86-64 by the owner, where plain stores keep their order
 //! (total store order) and V8 keeps stores to typed arrays in program order.
 
+use super::handoff::Handoff;
 use std::alloc::{alloc_zeroed, dealloc, handle_alloc_error, Layout};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -126,10 +127,20 @@ impl Ring {
         unsafe { AtomicU32::from_ptr(self.memory.as_ptr().add(offset).cast()) }
     }
 
+    /// The protocol words of this ring.
+    #[inline]
+    pub fn handoff(&self) -> Handoff<'_, AtomicU32> {
+        Handoff {
+            tail: self.field(TAIL),
+            head: self.field(HEAD),
+            asleep: self.field(ASLEEP),
+        }
+    }
+
     /// Position up to which the producer has published.
     #[inline]
     pub fn tail(&self) -> u32 {
-        self.field(TAIL).load(Ordering::SeqCst)
+        self.handoff().published()
     }
 
     /// Position up to which the producer has staged.
@@ -147,7 +158,7 @@ impl Ring {
     /// Gives the space before `position` back to the producer.
     #[inline]
     pub fn release(&self, position: u32) {
-        self.field(HEAD).store(position, Ordering::SeqCst);
+        self.handoff().release(position);
     }
 
     /// Writes what became of the last event, for the producer which is waiting in the call.
@@ -296,8 +307,7 @@ impl<'a> Producer<'a> {
 
     /// Publishes everything staged. True when the drain sleeps and must be woken.
     pub fn publish(&self) -> bool {
-        self.ring.field(TAIL).store(self.tail, Ordering::SeqCst);
-        self.ring.field(ASLEEP).load(Ordering::SeqCst) == 1
+        self.ring.handoff().publish(self.tail)
     }
 }
 

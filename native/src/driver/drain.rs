@@ -75,10 +75,10 @@ impl Driver {
                 }
             } else {
                 // Producers that publish from here on see the flag and wake the thread; those before are seen now.
-                if self.node.set_asleep(true) && !self.stop.load(Ordering::SeqCst) {
+                if self.node.fall_asleep() && !self.stop.load(Ordering::SeqCst) {
                     std::thread::park();
                 }
-                self.node.set_asleep(false);
+                self.node.wake_up();
                 spins = 0;
             }
         }
