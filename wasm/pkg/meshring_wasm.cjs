@@ -23,6 +23,7 @@ __export(meshring_wasm_exports, {
   Filter: () => Filter,
   RawBatch: () => RawBatch,
   RawLog: () => RawLog,
+  RawMesh: () => RawMesh,
   crc32c: () => crc32c,
   default: () => __wbg_init,
   ed25519PublicKey: () => ed25519PublicKey,
@@ -669,6 +670,430 @@ class RawLog {
   }
 }
 if (Symbol.dispose) RawLog.prototype[Symbol.dispose] = RawLog.prototype.free;
+class RawMesh {
+  __destroy_into_raw() {
+    const ptr = this.__wbg_ptr;
+    this.__wbg_ptr = 0;
+    RawMeshFinalization.unregister(this);
+    return ptr;
+  }
+  free() {
+    const ptr = this.__destroy_into_raw();
+    wasm.__wbg_rawmesh_free(ptr, 0);
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @param {bigint} peer
+   * @param {boolean} any
+   * @returns {number}
+   */
+  accept(now, peer, any) {
+    const ret = wasm.rawmesh_accept(this.__wbg_ptr, now, peer, any);
+    if (ret[2]) {
+      throw takeFromExternrefTable0(ret[1]);
+    }
+    return ret[0];
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @param {bigint} dest
+   * @param {string} link
+   */
+  addRoute(now, dest, link) {
+    const val2 = +now;
+    const val3 = BigInt.asIntN(64, dest);
+    const ptr0 = passStringToWasm0(link, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.rawmesh_addRoute(this.__wbg_ptr, val2, val3, ptr0, len0);
+    if (ret[1]) {
+      throw takeFromExternrefTable0(ret[0]);
+    }
+  }
+  /**
+   * See the door.
+   * @param {string} link
+   * @param {boolean} blocked
+   */
+  block(link, blocked) {
+    const val2 = +blocked;
+    const ptr0 = passStringToWasm0(link, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.rawmesh_block(this.__wbg_ptr, ptr0, len0, val2);
+    if (ret[1]) {
+      throw takeFromExternrefTable0(ret[0]);
+    }
+  }
+  /**
+   * See the door.
+   * @param {number} _now
+   * @param {number} handshake
+   */
+  cancel(_now, handshake) {
+    wasm.rawmesh_cancel(this.__wbg_ptr, _now, handshake);
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @param {bigint} peer
+   * @param {bigint} stream
+   */
+  closeStream(now, peer, stream) {
+    wasm.rawmesh_closeStream(this.__wbg_ptr, now, peer, stream);
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @param {number} how
+   * @param {string} link
+   * @param {Uint8Array | number[]} public_key
+   * @param {bigint} peer
+   * @returns {number}
+   */
+  connect(now, how, link, public_key, peer) {
+    const val3 = +now;
+    const val4 = +how;
+    const val5 = BigInt.asIntN(64, peer);
+    let ptr0, len0, ptr1, len1;
+    try {
+      ptr0 = passStringToWasm0(link, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+      len0 = WASM_VECTOR_LEN;
+      ptr1 = passArray8ToWasm0(public_key, wasm.__wbindgen_malloc);
+      len1 = WASM_VECTOR_LEN;
+    } catch (e) {
+      if (ptr1) {
+        wasm.__wbindgen_free(ptr1, len1 * 1, 1);
+      }
+      if (ptr0) {
+        wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+      }
+      throw e;
+    }
+    const ret = wasm.rawmesh_connect(this.__wbg_ptr, val3, val4, ptr0, len0, ptr1, len1, val5);
+    if (ret[2]) {
+      throw takeFromExternrefTable0(ret[1]);
+    }
+    return ret[0];
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @param {bigint} peer
+   * @returns {boolean}
+   */
+  disconnect(now, peer) {
+    const ret = wasm.rawmesh_disconnect(this.__wbg_ptr, now, peer);
+    return ret !== 0;
+  }
+  /**
+   * See the door.
+   * @returns {number}
+   */
+  discoveredNodes() {
+    const ret = wasm.rawmesh_discoveredNodes(this.__wbg_ptr);
+    return ret >>> 0;
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @param {string} link
+   * @param {Uint8Array | number[]} bytes
+   */
+  handleDatagram(now, link, bytes) {
+    const val3 = +now;
+    let ptr0, len0, ptr1, len1;
+    try {
+      ptr0 = passStringToWasm0(link, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+      len0 = WASM_VECTOR_LEN;
+      ptr1 = passArray8ToWasm0(bytes, wasm.__wbindgen_malloc);
+      len1 = WASM_VECTOR_LEN;
+    } catch (e) {
+      if (ptr1) {
+        wasm.__wbindgen_free(ptr1, len1 * 1, 1);
+      }
+      if (ptr0) {
+        wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+      }
+      throw e;
+    }
+    const ret = wasm.rawmesh_handleDatagram(this.__wbg_ptr, val3, ptr0, len0, ptr1, len1);
+    if (ret[1]) {
+      throw takeFromExternrefTable0(ret[0]);
+    }
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   */
+  handleTimeout(now) {
+    wasm.rawmesh_handleTimeout(this.__wbg_ptr, now);
+  }
+  /**
+   * See the door.
+   * @returns {boolean}
+   */
+  isDrained() {
+    const ret = wasm.rawmesh_isDrained(this.__wbg_ptr);
+    return ret !== 0;
+  }
+  /**
+   * See the addon.
+   * @param {number} now
+   * @param {bigint} node_id
+   * @param {Uint8Array | number[]} keys
+   * @param {Float64Array | number[]} options
+   */
+  constructor(now, node_id, keys, options) {
+    const val3 = +now;
+    const val4 = BigInt.asIntN(64, node_id);
+    let ptr0, len0, ptr1, len1;
+    try {
+      ptr0 = passArray8ToWasm0(keys, wasm.__wbindgen_malloc);
+      len0 = WASM_VECTOR_LEN;
+      ptr1 = passArrayF64ToWasm0(options, wasm.__wbindgen_malloc);
+      len1 = WASM_VECTOR_LEN;
+    } catch (e) {
+      if (ptr1) {
+        wasm.__wbindgen_free(ptr1, len1 * 8, 8);
+      }
+      if (ptr0) {
+        wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+      }
+      throw e;
+    }
+    const ret = wasm.rawmesh_new(val3, val4, ptr0, len0, ptr1, len1);
+    if (ret[2]) {
+      throw takeFromExternrefTable0(ret[1]);
+    }
+    this.__wbg_ptr = ret[0];
+    RawMeshFinalization.register(this, this.__wbg_ptr, this);
+    return this;
+  }
+  /**
+   * See the door.
+   * @returns {number}
+   */
+  nextDeadline() {
+    const ret = wasm.rawmesh_nextDeadline(this.__wbg_ptr);
+    return ret;
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @param {bigint} peer
+   * @param {bigint} stream
+   * @param {boolean} reliable
+   * @param {number} window
+   * @param {number} weight
+   * @returns {number}
+   */
+  openStream(now, peer, stream, reliable, window, weight) {
+    const ret = wasm.rawmesh_openStream(this.__wbg_ptr, now, peer, stream, reliable, window, weight);
+    if (ret[2]) {
+      throw takeFromExternrefTable0(ret[1]);
+    }
+    return ret[0] >>> 0;
+  }
+  /**
+   * See the door.
+   * @param {string} link
+   * @returns {bigint | undefined}
+   */
+  peerAt(link) {
+    const ptr0 = passStringToWasm0(link, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.rawmesh_peerAt(this.__wbg_ptr, ptr0, len0);
+    return ret[0] === 0 ? void 0 : BigInt.asUintN(64, ret[1]);
+  }
+  /**
+   * See the door.
+   * @returns {number}
+   */
+  peerCount() {
+    const ret = wasm.rawmesh_peerCount(this.__wbg_ptr);
+    return ret >>> 0;
+  }
+  /**
+   * See the door.
+   * @returns {string}
+   */
+  peers() {
+    let deferred1_0;
+    let deferred1_1;
+    try {
+      const ret = wasm.rawmesh_peers(this.__wbg_ptr);
+      deferred1_0 = ret[0];
+      deferred1_1 = ret[1];
+      return getStringFromWasm0(ret[0], ret[1]);
+    } finally {
+      wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+    }
+  }
+  /**
+   * See the door.
+   * @returns {Uint8Array}
+   */
+  publicKey() {
+    const ret = wasm.rawmesh_publicKey(this.__wbg_ptr);
+    var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+    return v1;
+  }
+  /**
+   * See the door.
+   * @returns {string}
+   */
+  routes() {
+    let deferred1_0;
+    let deferred1_1;
+    try {
+      const ret = wasm.rawmesh_routes(this.__wbg_ptr);
+      deferred1_0 = ret[0];
+      deferred1_1 = ret[1];
+      return getStringFromWasm0(ret[0], ret[1]);
+    } finally {
+      wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+    }
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @param {bigint} peer
+   * @param {number} subprotocol
+   * @param {Uint8Array | number[]} frames
+   * @param {number} length
+   * @param {number} count
+   * @returns {number}
+   */
+  sendTo(now, peer, subprotocol, frames, length, count) {
+    const val2 = +now;
+    const val3 = BigInt.asIntN(64, peer);
+    const val4 = +subprotocol;
+    const val5 = +length;
+    const val6 = +count;
+    const ptr0 = passArray8ToWasm0(frames, wasm.__wbindgen_malloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.rawmesh_sendTo(this.__wbg_ptr, val2, val3, val4, ptr0, len0, val5, val6);
+    if (ret[2]) {
+      throw takeFromExternrefTable0(ret[1]);
+    }
+    return ret[0];
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @param {number} handle
+   * @param {Uint8Array | number[]} frames
+   * @param {number} length
+   * @param {number} count
+   * @param {boolean} partial
+   * @param {number} channel_hash
+   * @param {number} origin_hash
+   * @returns {number}
+   */
+  send(now, handle, frames, length, count, partial, channel_hash, origin_hash) {
+    const val2 = +now;
+    const val3 = +handle;
+    const val4 = +length;
+    const val5 = +count;
+    const val6 = +partial;
+    const val7 = +channel_hash;
+    const val8 = +origin_hash;
+    const ptr0 = passArray8ToWasm0(frames, wasm.__wbindgen_malloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.rawmesh_send(this.__wbg_ptr, val2, val3, ptr0, len0, val4, val5, val6, val7, val8);
+    if (ret[2]) {
+      throw takeFromExternrefTable0(ret[1]);
+    }
+    return ret[0];
+  }
+  /**
+   * See the door.
+   * @param {number} unix_us_at_zero
+   */
+  setWallClock(unix_us_at_zero) {
+    wasm.rawmesh_setWallClock(this.__wbg_ptr, unix_us_at_zero);
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   */
+  shutdown(now) {
+    wasm.rawmesh_shutdown(this.__wbg_ptr, now);
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   */
+  start(now) {
+    wasm.rawmesh_start(this.__wbg_ptr, now);
+  }
+  /**
+   * See the door.
+   * @returns {string}
+   */
+  stats() {
+    let deferred1_0;
+    let deferred1_1;
+    try {
+      const ret = wasm.rawmesh_stats(this.__wbg_ptr);
+      deferred1_0 = ret[0];
+      deferred1_1 = ret[1];
+      return getStringFromWasm0(ret[0], ret[1]);
+    } finally {
+      wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+    }
+  }
+  /**
+   * See the door.
+   * @param {bigint} peer
+   * @param {bigint} stream
+   * @returns {BigUint64Array | undefined}
+   */
+  streamStats(peer, stream) {
+    const ret = wasm.rawmesh_streamStats(this.__wbg_ptr, peer, stream);
+    let v1;
+    if (ret[0] !== 0) {
+      v1 = getArrayU64FromWasm0(ret[0], ret[1]).slice();
+      wasm.__wbindgen_free(ret[0], ret[1] * 8, 8);
+    }
+    return v1;
+  }
+  /**
+   * See the door.
+   * @param {number} events
+   * @returns {Uint8Array}
+   */
+  takeDeliveries(events) {
+    const ret = wasm.rawmesh_takeDeliveries(this.__wbg_ptr, events);
+    var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+    return v1;
+  }
+  /**
+   * See the door.
+   * @returns {Uint8Array}
+   */
+  takeEvents() {
+    const ret = wasm.rawmesh_takeEvents(this.__wbg_ptr);
+    var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+    return v1;
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @returns {Uint8Array}
+   */
+  takeTransmits(now) {
+    const ret = wasm.rawmesh_takeTransmits(this.__wbg_ptr, now);
+    var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
+    wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
+    return v1;
+  }
+}
+if (Symbol.dispose) RawMesh.prototype[Symbol.dispose] = RawMesh.prototype.free;
 function crc32c(bytes) {
   const ptr0 = passArray8ToWasm0(bytes, wasm.__wbindgen_malloc);
   const len0 = WASM_VECTOR_LEN;
@@ -1134,6 +1559,9 @@ const RawBatchFinalization = typeof FinalizationRegistry === "undefined" ? { reg
 const RawLogFinalization = typeof FinalizationRegistry === "undefined" ? { register: () => {
 }, unregister: () => {
 } } : new FinalizationRegistry((ptr) => wasm.__wbg_rawlog_free(ptr, 1));
+const RawMeshFinalization = typeof FinalizationRegistry === "undefined" ? { register: () => {
+}, unregister: () => {
+} } : new FinalizationRegistry((ptr) => wasm.__wbg_rawmesh_free(ptr, 1));
 function addToExternrefTable0(obj) {
   const idx = wasm.__externref_table_alloc();
   wasm.__wbindgen_externrefs.set(idx, obj);

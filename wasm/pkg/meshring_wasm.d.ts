@@ -248,6 +248,130 @@ export class RawLog {
 }
 
 /**
+ * See `RawMesh` in ts/src/backend/mesh.ts.
+ */
+export class RawMesh {
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * See the door.
+     */
+    accept(now: number, peer: bigint, any: boolean): number;
+    /**
+     * See the door.
+     */
+    addRoute(now: number, dest: bigint, link: string): void;
+    /**
+     * See the door.
+     */
+    block(link: string, blocked: boolean): void;
+    /**
+     * See the door.
+     */
+    cancel(_now: number, handshake: number): void;
+    /**
+     * See the door.
+     */
+    closeStream(now: number, peer: bigint, stream: bigint): void;
+    /**
+     * See the door.
+     */
+    connect(now: number, how: number, link: string, public_key: Uint8Array | number[], peer: bigint): number;
+    /**
+     * See the door.
+     */
+    disconnect(now: number, peer: bigint): boolean;
+    /**
+     * See the door.
+     */
+    discoveredNodes(): number;
+    /**
+     * See the door.
+     */
+    handleDatagram(now: number, link: string, bytes: Uint8Array | number[]): void;
+    /**
+     * See the door.
+     */
+    handleTimeout(now: number): void;
+    /**
+     * See the door.
+     */
+    isDrained(): boolean;
+    /**
+     * See the addon.
+     */
+    constructor(now: number, node_id: bigint, keys: Uint8Array | number[], options: Float64Array | number[]);
+    /**
+     * See the door.
+     */
+    nextDeadline(): number;
+    /**
+     * See the door.
+     */
+    openStream(now: number, peer: bigint, stream: bigint, reliable: boolean, window: number, weight: number): number;
+    /**
+     * See the door.
+     */
+    peerAt(link: string): bigint | undefined;
+    /**
+     * See the door.
+     */
+    peerCount(): number;
+    /**
+     * See the door.
+     */
+    peers(): string;
+    /**
+     * See the door.
+     */
+    publicKey(): Uint8Array;
+    /**
+     * See the door.
+     */
+    routes(): string;
+    /**
+     * See the door.
+     */
+    sendTo(now: number, peer: bigint, subprotocol: number, frames: Uint8Array | number[], length: number, count: number): number;
+    /**
+     * See the door.
+     */
+    send(now: number, handle: number, frames: Uint8Array | number[], length: number, count: number, partial: boolean, channel_hash: number, origin_hash: number): number;
+    /**
+     * See the door.
+     */
+    setWallClock(unix_us_at_zero: number): void;
+    /**
+     * See the door.
+     */
+    shutdown(now: number): void;
+    /**
+     * See the door.
+     */
+    start(now: number): void;
+    /**
+     * See the door.
+     */
+    stats(): string;
+    /**
+     * See the door.
+     */
+    streamStats(peer: bigint, stream: bigint): BigUint64Array | undefined;
+    /**
+     * See the door.
+     */
+    takeDeliveries(events: number): Uint8Array;
+    /**
+     * See the door.
+     */
+    takeEvents(): Uint8Array;
+    /**
+     * See the door.
+     */
+    takeTransmits(now: number): Uint8Array;
+}
+
+/**
  * CRC-32C of `bytes`.
  */
 export function crc32c(bytes: Uint8Array | number[]): number;
@@ -351,6 +475,7 @@ export interface InitOutput {
     readonly __wbg_filter_free: (a: number, b: number) => void;
     readonly __wbg_rawbatch_free: (a: number, b: number) => void;
     readonly __wbg_rawlog_free: (a: number, b: number) => void;
+    readonly __wbg_rawmesh_free: (a: number, b: number) => void;
     readonly blake3_digest: (a: number, b: number) => [number, number, number, number];
     readonly blake3_new: (a: number, b: number, c: number) => [number, number, number];
     readonly blake3_update: (a: number, b: number, c: number) => void;
@@ -418,6 +543,35 @@ export interface InitOutput {
     readonly rawlog_read: (a: number, b: bigint, c: bigint, d: number) => number;
     readonly rawlog_shut: (a: number) => void;
     readonly rawlog_stats: (a: number) => [number, number];
+    readonly rawmesh_accept: (a: number, b: number, c: bigint, d: number) => [number, number, number];
+    readonly rawmesh_addRoute: (a: number, b: number, c: bigint, d: number, e: number) => [number, number];
+    readonly rawmesh_block: (a: number, b: number, c: number, d: number) => [number, number];
+    readonly rawmesh_cancel: (a: number, b: number, c: number) => void;
+    readonly rawmesh_closeStream: (a: number, b: number, c: bigint, d: bigint) => void;
+    readonly rawmesh_connect: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: bigint) => [number, number, number];
+    readonly rawmesh_disconnect: (a: number, b: number, c: bigint) => number;
+    readonly rawmesh_discoveredNodes: (a: number) => number;
+    readonly rawmesh_handleDatagram: (a: number, b: number, c: number, d: number, e: number, f: number) => [number, number];
+    readonly rawmesh_handleTimeout: (a: number, b: number) => void;
+    readonly rawmesh_isDrained: (a: number) => number;
+    readonly rawmesh_new: (a: number, b: bigint, c: number, d: number, e: number, f: number) => [number, number, number];
+    readonly rawmesh_nextDeadline: (a: number) => number;
+    readonly rawmesh_openStream: (a: number, b: number, c: bigint, d: bigint, e: number, f: number, g: number) => [number, number, number];
+    readonly rawmesh_peerAt: (a: number, b: number, c: number) => [number, bigint];
+    readonly rawmesh_peerCount: (a: number) => number;
+    readonly rawmesh_peers: (a: number) => [number, number];
+    readonly rawmesh_publicKey: (a: number) => [number, number];
+    readonly rawmesh_routes: (a: number) => [number, number];
+    readonly rawmesh_send: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number) => [number, number, number];
+    readonly rawmesh_sendTo: (a: number, b: number, c: bigint, d: number, e: number, f: number, g: number, h: number) => [number, number, number];
+    readonly rawmesh_setWallClock: (a: number, b: number) => void;
+    readonly rawmesh_shutdown: (a: number, b: number) => void;
+    readonly rawmesh_start: (a: number, b: number) => void;
+    readonly rawmesh_stats: (a: number) => [number, number];
+    readonly rawmesh_streamStats: (a: number, b: bigint, c: bigint) => [number, number];
+    readonly rawmesh_takeDeliveries: (a: number, b: number) => [number, number];
+    readonly rawmesh_takeEvents: (a: number) => [number, number];
+    readonly rawmesh_takeTransmits: (a: number, b: number) => [number, number];
     readonly redisPage: (a: number, b: number, c: number) => [number, number];
     readonly redisRecords: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number) => [number, number, number, number];
     readonly xxh3: (a: number, b: number) => bigint;
