@@ -36,6 +36,8 @@ redis.call('ZADD', KEYS[2], now + ttl, ARGV[3])
 if redis.call('PTTL', KEYS[2]) < ttl * 10 then redis.call('PEXPIRE', KEYS[2], ttl * 10) end
 local latest = redis.call('ZSCORE', KEYS[3], ARGV[4])
 if not latest or tonumber(latest) < now + ttl then redis.call('ZADD', KEYS[3], now + ttl, ARGV[4]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+if redis.call('PTTL', KEYS[3]) < ttl * 10 then redis.call('PEXPIRE', KEYS[3], ttl * 10) end
 for i = 4, #KEYS do
   redis.call('ZADD', KEYS[i], now + ttl, ARGV[4] .. '/' .. ARGV[3])
   if redis.call('PTTL', KEYS[i]) < ttl * 10 then redis.call('PEXPIRE', KEYS[i], ttl * 10) end

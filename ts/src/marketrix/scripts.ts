@@ -42,6 +42,7 @@ if lead >= 3 then
   local latest = redis.call('ZSCORE', KEYS[3], ARGV[4])
   if not latest or tonumber(latest) < now + ttl then redis.call('ZADD', KEYS[3], now + ttl, ARGV[4]) end
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+  if redis.call('PTTL', KEYS[3]) < ttl * 10 then redis.call('PEXPIRE', KEYS[3], ttl * 10) end
 end
 for i = lead + 1, #KEYS do
   redis.call('ZADD', KEYS[i], now + ttl, ARGV[4] .. '/' .. ARGV[3])

@@ -70,6 +70,8 @@ describe('a peer that is killed', () => {
     onTestFinished(() => redis.disconnect());
     const left = await redis.pttl(`${keyPrefix}:svc:victim:${changes[0]?.record.instance}`);
     expect(left).toBeLessThanOrEqual(1000);
+    // Whatever is killed, nothing stays for ever.
+    for (const key of await redis.keys(`${keyPrefix}:*`)) expect(await redis.pttl(key)).toBeGreaterThan(0);
     await expect(pending).rejects.toMatchObject({ kind: 'connection-lost' });
     await expect(items).rejects.toMatchObject({ kind: 'connection-lost' });
     await expect(all(stream)).rejects.toMatchObject({ kind: 'connection-lost' });
