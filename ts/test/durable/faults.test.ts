@@ -10,17 +10,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { NetNode } from '../../src/node.js';
 import type { Transport } from '../../src/types.js';
 import { seeded, uniquePrefix } from './batches.js';
-import {
-  durableRedis,
-  noNats,
-  noRedis,
-  Proxy,
-  rounds,
-  startNats,
-  startRedis,
-  type TestServer,
-  until,
-} from './servers.js';
+import { durableRedis, FaultyProxy, noNats, noRedis, rounds, startNats, startRedis, until } from './servers.js';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const folder = mkdtempSync(join(tmpdir(), 'meshring-faults-'));
@@ -141,7 +131,7 @@ for (const { name, missing, start, url, options } of stores) {
     it(`connections cut, delayed and truncated, ${rounds(100, 10)} cuts`, { timeout: 900_000 }, async () => {
       const server = await start();
       const random = seeded(3);
-      const proxy = await Proxy.start(server.port, {
+      const proxy = await FaultyProxy.start(server.port, {
         cutAfter: () => Math.floor(random() ** 3 * 400_000),
         delayMs: () => (random() < 0.05 ? Math.floor(random() * 30) : 0),
       });

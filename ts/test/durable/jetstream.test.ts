@@ -5,7 +5,7 @@ import { JetStreamTransport, jetStreamSettings, natsTargets } from '../../src/bu
 import { differences, streamConfig } from '../../src/bus/jetstream/streams.js';
 import type { JetStreamOptions } from '../../src/types.js';
 import { batch, deliver, numbered, readAll, seeded, started, uniquePrefix } from './batches.js';
-import { noNats, Proxy, startNats, type TestServer, until } from './servers.js';
+import { FaultyProxy, noNats, startNats, type TestServer } from './servers.js';
 
 const vector = JSON.parse(readFileSync(new URL('../vectors/bus-jetstream.json', import.meta.url), 'utf8'));
 
@@ -247,7 +247,7 @@ describe.skipIf(noNats)(`NATS JetStream${noNats ? ` (${noNats})` : ''}`, () => {
 
   it('rides out lost connections: nothing missing, nothing twice, in order', async () => {
     const random = seeded(7);
-    const proxy = await Proxy.start(server.port, { cutAfter: () => 500 + Math.floor(random() * 300_000) });
+    const proxy = await FaultyProxy.start(server.port, { cutAfter: () => 500 + Math.floor(random() * 300_000) });
     const prefix = uniquePrefix();
     const jet = await transport({ url: `nats://127.0.0.1:${proxy.port}`, prefix, requestTimeoutMs: 1000 });
     for (let round = 0; round < 10; round++) {

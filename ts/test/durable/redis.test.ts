@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RedisTransport, redisSettings, redisTarget } from '../../src/bus/redis/index.js';
 import type { RedisOptions } from '../../src/types.js';
 import { batch, deliver, numbered, readAll, started, uniquePrefix } from './batches.js';
-import { noRedis, Proxy, redisCli, startRedis, type TestServer, until } from './servers.js';
+import { FaultyProxy, noRedis, redisCli, startRedis, type TestServer, until } from './servers.js';
 
 const vector = (name: string) => JSON.parse(readFileSync(new URL(`../vectors/${name}.json`, import.meta.url), 'utf8'));
 
@@ -214,7 +214,7 @@ describe.skipIf(noRedis)(`Redis Streams${noRedis ? ` (${noRedis})` : ''}`, () =>
 
   it('speaks MULTI, XADD, EXEC on the wire with exactlyOnce: false, and trims when asked', async () => {
     let sent = '';
-    const proxy = await Proxy.start(server.port, { record: (chunk) => (sent += chunk.toString('latin1')) });
+    const proxy = await FaultyProxy.start(server.port, { record: (chunk) => (sent += chunk.toString('latin1')) });
     const prefix = uniquePrefix();
     const options = { url: `redis://127.0.0.1:${proxy.port}`, prefix, exactlyOnce: false, maxStreamLen: 500 };
     const redis = await transport({ ...options, pipelineSize: 2 });
@@ -363,7 +363,7 @@ describe.skipIf(noRedis)(`Redis Streams${noRedis ? ` (${noRedis})` : ''}`, () =>
     expect(wrong).not.toContain('hunter2');
     expect(await fails(`redis://127.0.0.1:${server.port}/99`)).toMatch(/^connection error: ERR DB index/);
     expect(await fails(`rediss://127.0.0.1:${server.port}`, { connectTimeoutMs: 500 })).toMatch(/^connection error: /);
-    const silent = await Proxy.start(server.port, { delayMs: () => 60_000 });
+    const silent = await FaultyProxy.start(server.port, { delayMs: () => 60_000 });
     const options = { connectTimeoutMs: 200, commandTimeoutMs: 200 };
     expect(await fails(`redis://127.0.0.1:${silent.port}`, options)).toBe('connection error: Redis command timeout');
     await silent.stop();

@@ -168,7 +168,7 @@ export interface ProxyBehaviour {
 }
 
 /** Stands between client and server on a port of its own. */
-export class Proxy {
+export class FaultyProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   /** Connections cut so far. */
@@ -181,10 +181,10 @@ export class Proxy {
   }
 
   /** Listens; `target` is the server's port. */
-  static async start(target: number, behaviour: ProxyBehaviour = {}): Promise<Proxy> {
+  static async start(target: number, behaviour: ProxyBehaviour = {}): Promise<FaultyProxy> {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const proxy = new Proxy(server, (server.address() as { port: number }).port);
+    const proxy = new FaultyProxy(server, (server.address() as { port: number }).port);
     server.on('connection', (client) => proxy.#join(client, connect(target, '127.0.0.1'), behaviour));
     return proxy;
   }
