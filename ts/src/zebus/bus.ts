@@ -80,6 +80,8 @@ export class ZebusBus implements Bus {
       new RemoteDirectories(settings.directoryEndpoints, execute, {
         timeoutMs: settings.registrationTimeout,
         shuffle: settings.pickRandomDirectory,
+        // What a silent directory has not read yet must not reach it later.
+        forget: (id) => this.core.transport.disconnect(id, true),
       });
     this.subscriptions = new DynamicSubscriptions((types) => this.updateKeys(types));
   }
@@ -157,6 +159,8 @@ export class ZebusBus implements Bus {
       if (registered) await this.leaveDirectory();
       await this.tearDown();
       this.current = 'stopped';
+      // What was subscribed before the start holds for the next one.
+      this.subscriptions.reset();
       throw error;
     }
   }
@@ -289,6 +293,9 @@ export class ZebusBus implements Bus {
     if (!idle) core.report(new ZebusError('timeout', `handlers still run after ${core.settings.stopTimeoutMs}ms`));
     await this.endStreams();
     await this.tearDown();
+    for (const handler of core.dispatcher.all()) if (dynamic.has(handler)) core.dispatcher.remove(handler);
+    this.subscriptions.reset();
+    this.beforeStart.length = 0;
     this.current = 'stopped';
     core.listeners.emit('stopped', undefined);
   }
@@ -326,9 +333,6 @@ export class ZebusBus implements Bus {
     core.directory.clear();
     this.inbound.reset();
     this.persistence.reset();
-    for (const handler of core.dispatcher.all()) if (dynamic.has(handler)) core.dispatcher.remove(handler);
-    this.subscriptions.reset();
-    this.beforeStart.length = 0;
     this.ownEndpoint = '';
   }
 
@@ -381,7 +385,7 @@ export class ZebusBus implements Bus {
 
   private target(peer: Peer | PeerId | string, type: AnyMessageType): { id: string; endpoint: string } {
     if (typeof peer !== 'string' && !(peer instanceof PeerId)) {
-      return { id: peerIdText(peer.id), endpoint: peer.endpoint };
+      return this.outbound.address(peerIdText(peer.id), peer.endpoint);
     }
     const id = peerIdText(peer);
     const entry = this.core.directory.get(id);
@@ -467,15 +471,14 @@ export class ZebusBus implements Bus {
   ): Subscription {
     const entries = keys.map((key) => ({ type, key }));
     this.beforeStart.push(...entries);
-    const { epoch } = this.subscriptions;
     return {
       unsubscribe: async () => {
+        // A stop has forgotten them, another call has taken them.
+        const mine = entries.splice(0).filter((entry) => this.beforeStart.includes(entry));
+        if (mine.length === 0) return;
+        for (const entry of mine) this.beforeStart.splice(this.beforeStart.indexOf(entry), 1);
         if (handler !== undefined) this.core.dispatcher.remove(handler);
-        if (this.current === 'started' && this.subscriptions.epoch === epoch + 1) {
-          await this.unsubscribeNow(type, keys);
-          return;
-        }
-        for (const entry of entries.splice(0)) this.beforeStart.splice(this.beforeStart.indexOf(entry), 1);
+        if (this.current === 'started') await this.unsubscribeNow(type, keys);
       },
     };
   }

@@ -239,23 +239,23 @@ export class Outbound {
   private publishFailure(invocation: Invocation, outcome: Outcome): void {
     const { core } = this;
     const { type, message, originator } = invocation;
-    const failing = encodeTransport({
-      id: invocation.id ?? new Uint8Array(16),
-      messageType: type.fullName,
-      content: type.encode(message),
-      originator,
-      environment: core.environment,
-      wasPersisted: false,
-      persistentPeerIds: [],
-    });
-    const event = MessageProcessingFailed.create({
-      failingMessage: failing,
-      json: JSON.stringify(message, jsonValue),
-      exceptionMessage: outcome.failures.map(({ error }) => errorText(error)).join(', '),
-      timestamp: core.clock.next(),
-      failingHandlers: outcome.failures.map(({ handler }) => handler),
-    });
     try {
+      const failing = encodeTransport({
+        id: invocation.id ?? new Uint8Array(16),
+        messageType: type.fullName,
+        content: type.encode(message),
+        originator,
+        environment: core.environment,
+        wasPersisted: false,
+        persistentPeerIds: [],
+      });
+      const event = MessageProcessingFailed.create({
+        failingMessage: failing,
+        json: JSON.stringify(message, jsonValue),
+        exceptionMessage: outcome.failures.map(({ error }) => errorText(error)).join(', '),
+        timestamp: core.clock.next(),
+        failingHandlers: outcome.failures.map(({ handler }) => handler),
+      });
       void this.publish(requireType(event), event)?.catch((error: unknown) => core.report(error as Error));
     } catch (error) {
       core.report(error as Error);
@@ -276,10 +276,13 @@ export class Outbound {
 
   /** Where answers go: the sender's endpoint, on a connection of its own where the directory says another one. */
   returnAddress({ senderId, senderEndpoint }: OriginatorInfo): Destination {
-    const known = this.core.directory.get(senderId.value);
-    if (known === undefined || known.endpoint === senderEndpoint)
-      return { id: senderId.value, endpoint: senderEndpoint };
-    return { id: `${senderId.value}@${senderEndpoint}`, endpoint: senderEndpoint };
+    return this.address(senderId.value, senderEndpoint);
+  }
+
+  /** A peer at an endpoint, which may be another one than the directory's: then the connection has a key of its own. */
+  address(id: string, endpoint: string): Destination {
+    const known = this.core.directory.get(id);
+    return { id: known === undefined || known.endpoint === endpoint ? id : `${id}@${endpoint}`, endpoint };
   }
 
   /** Sends a message nobody waits for. */

@@ -40,9 +40,14 @@ export class RemoteDirectories implements Registrar {
   private readonly execute: Execute;
   private readonly timeoutMs: number;
   private readonly shuffle: boolean;
+  private readonly forget: (id: string) => void;
   private current: DirectoryAddress | undefined;
 
-  constructor(endpoints: readonly string[], execute: Execute, options: { timeoutMs: number; shuffle: boolean }) {
+  constructor(
+    endpoints: readonly string[],
+    execute: Execute,
+    options: { timeoutMs: number; shuffle: boolean; forget: (id: string) => void },
+  ) {
     this.addresses = endpoints.map((endpoint, index) => ({
       id: `directory:${index}`,
       name: `Abc.Zebus.Directory.${index}`,
@@ -51,6 +56,7 @@ export class RemoteDirectories implements Registrar {
     this.execute = execute;
     this.timeoutMs = options.timeoutMs;
     this.shuffle = options.shuffle;
+    this.forget = options.forget;
   }
 
   private order(): DirectoryAddress[] {
@@ -85,6 +91,7 @@ export class RemoteDirectories implements Registrar {
       } catch (error) {
         const timedOut = error instanceof ZebusError && error.kind === 'timeout';
         if (error instanceof ZebusError && error.kind === 'stopped') throw error;
+        this.forget(address.id);
         failed(timedOut ? `timeout after ${durationText(this.timeoutMs)}` : (error as Error).message);
         continue;
       }

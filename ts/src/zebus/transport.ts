@@ -40,8 +40,8 @@ export interface Transport {
   send(to: Destination, frame: Buffer, quiet?: boolean): Promise<void> | undefined;
   /** Ids of the destinations with a connection. */
   connected(): string[];
-  /** Closes the connection to a destination, if there is one. */
-  disconnect(id: string): void;
+  /** Closes the connection to a destination, if there is one; `discard`: at once, with what it has not delivered. */
+  disconnect(id: string, discard?: boolean): void;
   /** How long a stopping peer waits for the others' end-of-stream acknowledgements, in milliseconds. */
   readonly endOfStreamTimeoutMs: number;
   stats(): TransportStats;

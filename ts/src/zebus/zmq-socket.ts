@@ -8,7 +8,7 @@ import type { TransportEvents } from './transport.js';
 import type { ZmqOptions } from './zmq-options.js';
 
 /** How long a socket that is given up may still deliver what it holds. */
-const LINGER_MS = 1000;
+const LINGER_MS = 400;
 
 interface Waiting {
   readonly frame: Buffer;

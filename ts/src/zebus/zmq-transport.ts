@@ -172,8 +172,8 @@ export class ZmqTransport implements Transport {
     return [...this.sockets.values()].filter((socket) => !socket.isClosed).map((socket) => socket.id);
   }
 
-  disconnect(id: string): void {
-    this.sockets.get(id)?.close();
+  disconnect(id: string, discard = false): void {
+    this.sockets.get(id)?.close(discard ? 0 : undefined);
     this.sockets.delete(id);
     this.unreachable.delete(id);
   }

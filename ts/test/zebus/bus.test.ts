@@ -518,6 +518,37 @@ describe('run-time subscriptions', () => {
     await expect(publisher.subscribe(Placed)).rejects.toMatchObject({ kind: 'invalid-operation' });
   });
 
+  it('those made before a start that fails hold for the next one, those of a run end with it', async () => {
+    const directory = await cleanup.directory();
+    const { endpoint } = directory;
+    const seen: string[] = [];
+    const bus = cleanup.bus('S.0', 'tcp://127.0.0.1:9', [], {
+      directoryEndpoints: ['tcp://127.0.0.1:9', endpoint],
+      pickRandomDirectory: false,
+      registrationTimeout: 100,
+    });
+    const early = await bus.subscribe(Happened, undefined, ({ n }) => {
+      seen.push(`early ${n}`);
+    });
+    await directory.stop();
+    await expect(bus.start()).rejects.toMatchObject({ kind: 'registration-failed' });
+    const again = await cleanup.directory({ endpoint });
+    await bus.start();
+    const late = await bus.subscribe(Happened, undefined, ({ n }) => {
+      seen.push(`late ${n}`);
+    });
+    await bus.publish(Happened.create({ n: 1 }));
+    expect(seen).toEqual(['early 1', 'late 1']);
+    await bus.stop();
+    await bus.start();
+    await early.unsubscribe();
+    await late.unsubscribe();
+    await bus.publish(Happened.create({ n: 2 }));
+    expect(seen).toEqual(['early 1', 'late 1']);
+    const known = again.peers().find(({ id }) => id.value === 'S.0');
+    expect(known?.subscriptions.map(({ messageType }) => messageType)).not.toContain('Test.Happened');
+  });
+
   it('manual handlers wait for their subscription', async () => {
     const directory = await cleanup.directory();
     const seen: number[] = [];
