@@ -256,6 +256,21 @@ describe.skipIf(noRedis)(`Redis Streams${noRedis ? ` (${noRedis})` : ''}`, () =>
     expect(redis.stats().exactlyOnce).toBe(false);
   });
 
+  it('needs no more than the permissions of the guide', async () => {
+    const guide = readFileSync(new URL('../../../docs/redis.md', import.meta.url), 'utf8');
+    const rule = /^ACL SETUSER app (.*)$/m.exec(guide)?.[1] ?? '';
+    const prefix = uniquePrefix();
+    redisCli(server, 'ACL', 'SETUSER', 'app', ...rule.replaceAll('net:', `${prefix}:`).split(' '));
+    const warnings: string[] = [];
+    const redis = await transport({ url: `redis://app:secret@127.0.0.1:${server.port}`, prefix }, warnings);
+    for (let start = 0; start < 40; start += 10) await redis.onBatch(batch(0, start, numbered(start, start + 10)));
+    await redis.waitForData(new Map([[0, undefined]]), new AbortController().signal);
+    expect(await readAll(redis, 0)).toEqual(numbered(0, 40));
+    expect([warnings, redis.stats().exactlyOnce]).toEqual([[], true]);
+    const log = redisCli(server, 'ACL', 'LOG');
+    expect(log).not.toContain('username\napp\n');
+  });
+
   it('gives a batch up at a key of the wrong type, for good', async () => {
     for (const exactlyOnce of [true, false]) {
       const prefix = uniquePrefix();
