@@ -343,7 +343,7 @@ fn storm(seed: u64) {
 
 #[test]
 fn storms() {
-    for_seeds(300, storm);
+    for_seeds(200, storm);
 }
 
 #[test]

@@ -246,3 +246,30 @@ export class DomainError extends Error {
     this.code = code;
   }
 }
+
+/** A stream's credit does not suffice; nothing was sent. Retry or drop. */
+export class BackpressureError extends Error {
+  /** Stable word for the condition. */
+  readonly kind = 'backpressure';
+
+  constructor(detail?: string, options: { cause?: unknown } = {}) {
+    super(
+      detail ?? 'stream would block (queue full)',
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
+    Object.setPrototypeOf(this, new.target.prototype);
+    this.name = 'BackpressureError';
+  }
+}
+
+/** No session with that peer, or the stream was closed, evicted or opened anew. */
+export class NotConnectedError extends Error {
+  /** Stable word for the condition. */
+  readonly kind = 'not-connected';
+
+  constructor(detail?: string, options: { cause?: unknown } = {}) {
+    super(detail ?? 'stream not connected', options.cause === undefined ? undefined : { cause: options.cause });
+    Object.setPrototypeOf(this, new.target.prototype);
+    this.name = 'NotConnectedError';
+  }
+}

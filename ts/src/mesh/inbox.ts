@@ -34,6 +34,8 @@ interface Reader {
   readonly queue: MeshEvent[];
   notify: () => void;
   ended: boolean;
+  /** Takes events in batches instead of an iterator. */
+  readonly callback?: (events: MeshEvent[]) => void;
 }
 
 /** Events an iterator may hold before no more are taken from the engine. */
@@ -68,23 +70,22 @@ export class Inbox {
   }
 
   #take(most: number): MeshEvent[] {
-    const bytes = this.#driver.raw.takeDeliveries(most);
+    const batch = this.#driver.raw.takeDeliveries(most);
     this.#driver.flush();
     const out: MeshEvent[] = [];
-    for (const packet of readPackets(bytes)) {
+    for (const packet of readPackets(batch)) {
       const publish = isPublish(packet)
         ? { channelHash: packet.channelHash, originHash: packet.originHash }
         : undefined;
-      packet.events.forEach((event, index) => {
-        const one = {
-          peerNodeId: packet.peer,
-          streamId: packet.streamId,
-          sequence: packet.sequence,
-          index,
-          bytes: event,
-        };
-        out.push(publish ? { ...one, publish } : one);
-      });
+      const { peer: peerNodeId, streamId, sequence, events } = packet;
+      for (let index = 0; index < events.length; index++) {
+        const bytes = events[index] as Uint8Array;
+        out.push(
+          publish
+            ? { peerNodeId, streamId, sequence, index, publish, bytes }
+            : { peerNodeId, streamId, sequence, index, bytes },
+        );
+      }
     }
     return out;
   }
@@ -112,7 +113,11 @@ export class Inbox {
       const events = this.#take(BATCH);
       if (events.length === 0) return;
       for (const event of events) if (!this.#offer(event)) this.#unread.push(event);
-      for (const reader of this.#readers) if (reader.queue.length > 0) reader.notify();
+      for (const reader of this.#readers) {
+        if (reader.queue.length === 0) continue;
+        if (reader.callback) reader.callback(reader.queue.splice(0));
+        else reader.notify();
+      }
     }
   }
 
@@ -127,6 +132,32 @@ export class Inbox {
     return wanted;
   }
 
+  #enter(reader: Reader): void {
+    const unread = this.#unread.slice(this.#at);
+    for (const event of unread) if (wants(reader.filter, event)) reader.queue.push(event);
+    this.#unread = unread.filter((event) => !wants(reader.filter, event));
+    this.#at = 0;
+    this.#readers.add(reader);
+  }
+
+  /** Calls the callback with events in batches, as they arrive; returns the function that ends it. */
+  onEvents(callback: (events: MeshEvent[]) => void, filter: EventFilter = {}): () => void {
+    const reader: Reader = { filter, queue: [], notify: () => {}, ended: false, callback };
+    const end = () => {
+      this.#readers.delete(reader);
+      filter.signal?.removeEventListener('abort', end);
+    };
+    if (filter.signal?.aborted) return () => {};
+    filter.signal?.addEventListener('abort', end, { once: true });
+    this.#enter(reader);
+    // No callback runs before this method has returned.
+    queueMicrotask(() => {
+      if (reader.queue.length > 0 && this.#readers.has(reader)) callback(reader.queue.splice(0));
+      this.pump();
+    });
+    return end;
+  }
+
   /** Events from now on (and those that nobody has taken), as they arrive. */
   async *events(filter: EventFilter = {}): AsyncGenerator<MeshEvent, void, void> {
     const reader: Reader = { filter, queue: [], notify: () => {}, ended: this.#closed };
@@ -134,13 +165,9 @@ export class Inbox {
       reader.ended = true;
       reader.notify();
     };
-    filter.signal?.throwIfAborted();
+    if (filter.signal?.aborted) return;
     filter.signal?.addEventListener('abort', abort, { once: true });
-    const unread = this.#unread.slice(this.#at);
-    reader.queue.push(...unread.filter((event) => wants(filter, event)));
-    this.#unread = unread.filter((event) => !wants(filter, event));
-    this.#at = 0;
-    this.#readers.add(reader);
+    this.#enter(reader);
     try {
       for (;;) {
         this.pump();
@@ -154,7 +181,6 @@ export class Inbox {
           if (reader.queue.length > 0 || reader.ended) resolve();
         });
       }
-      filter.signal?.throwIfAborted();
     } finally {
       this.#readers.delete(reader);
       filter.signal?.removeEventListener('abort', abort);

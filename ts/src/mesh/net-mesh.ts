@@ -395,6 +395,12 @@ export class NetMesh {
     }
   }
 
+  /** + Calls the callback with events in batches as they arrive; returns the function that ends it. Does not keep the process alive. */
+  onEvents(callback: (events: MeshEvent[]) => void, filter: EventFilter = {}): () => void {
+    this.#core.check();
+    return this.#core.inbox.onEvents(callback, filter);
+  }
+
   /** + Calls the listener when a peer joins, is lost, recovers, moves or leaves; returns the function that ends it. */
   on(what: 'peer', listener: (event: PeerEvent) => void): () => void {
     if (what !== 'peer') throw wrongType('on', 'what', what, "'peer'", 'InvalidArg');
