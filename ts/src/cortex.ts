@@ -2,6 +2,9 @@
 export * from './cortex/index.js';
 export { CortexError, NetDbError, RedexError } from './errors.js';
 export {
+  type LogStorage,
+  MemoryStorage,
+  openOpfs,
   Redex,
   type RedexEvent,
   RedexFile,
@@ -10,5 +13,8 @@ export {
   type RedexOptions,
   type RedexStats,
   type ReplicationConfigJs,
+  type StorageLock,
+  type StoredEntry,
+  type StoredFile,
   type TailOptions,
 } from './redex/index.js';

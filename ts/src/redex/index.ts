@@ -5,6 +5,7 @@ export { channelNameFault } from './name.js';
 export { Redex, RedexFile, toRedexError } from './sdk.js';
 export type { LogStorage, StorageLock, StoredEntry, StoredFile } from './storage.js';
 export { MemoryStorage } from './storage-memory.js';
+export { openOpfs } from './storage-opfs.js';
 export { RedexTailIter } from './tail.js';
 export type {
   RedexEvent,
