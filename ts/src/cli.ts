@@ -5,6 +5,7 @@ import { benchCommand } from './cli/bench.js';
 import { doctorCommand } from './cli/doctor.js';
 import { EXIT } from './cli/exit.js';
 import { ingestCommand } from './cli/ingest.js';
+import { logCommand } from './cli/log.js';
 import { statsCommand } from './cli/stats.js';
 import { tailCommand } from './cli/tail.js';
 import { zebusDirectoryCommand } from './zebus/command.js';
@@ -13,6 +14,7 @@ const program = new Command('meshring').description('tools of the meshring packa
 for (const command of [ingestCommand(), tailCommand(), statsCommand(), doctorCommand(), benchCommand()]) {
   program.addCommand(command);
 }
+program.addCommand(logCommand());
 program.addCommand(zebusDirectoryCommand());
 
 program.parseAsync().catch((error: unknown) => {
