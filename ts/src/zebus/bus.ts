@@ -20,6 +20,8 @@ import { END_OF_STREAM } from './system-messages.js';
 import type { Transport } from './transport.js';
 import { FrameFactory } from './transport-message.js';
 
+/** Of publications that were handed over at once. */
+const DONE = Promise.resolve();
 const INVALID = 'an operation was attempted while the bus was not in a valid state';
 
 /** Everything a bus is made of; given by `BusBuilder`. */
@@ -399,7 +401,7 @@ export class ZebusBus implements Bus {
     try {
       const type = requireType(event);
       this.requireKind(type, 'event');
-      return this.outbound.publish(type, event) ?? Promise.resolve();
+      return this.outbound.publish(type, event) ?? DONE;
     } catch (error) {
       return Promise.reject(error);
     }

@@ -166,10 +166,15 @@ class Envelope implements TransportMessage {
   }
 }
 
+/** Used again for every envelope: nothing of the application runs while one is read. */
+const NOTHING = Buffer.alloc(0);
+const envelopeReader = new ProtoReader(NOTHING);
+
 /** Decodes an envelope; throws `codec` when it is malformed, or has no id, type or sender. */
 export function decodeTransport(frame: Uint8Array): TransportMessage {
   const buffer = Buffer.isBuffer(frame) ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
-  const reader = new ProtoReader(buffer);
+  const reader = envelopeReader;
+  reader.restart(buffer);
   const message = new Envelope(buffer);
   let persistentPeerIds: string[] | undefined;
   while (!reader.done) {
@@ -210,6 +215,7 @@ export function decodeTransport(frame: Uint8Array): TransportMessage {
         reader.skip(tag);
     }
   }
+  reader.restart(NOTHING);
   if (persistentPeerIds !== undefined) message.persistentPeerIds = persistentPeerIds;
   const { messageType } = message;
   if (message.idAt < 0 && message.idBytes === undefined) throw new ZebusError('codec', 'transport message without id');

@@ -120,8 +120,8 @@ export class PeerSocket {
     return this.closedUntil > 0 && Date.now() < this.closedUntil;
   }
 
-  /** Hands a frame over. With `quiet` the promise never rejects. */
-  send(frame: Buffer, quiet: boolean): Promise<void> {
+  /** Hands a frame over. With `quiet` nothing rejects, and a promise comes only when frames before this one wait. */
+  send(frame: Buffer, quiet: boolean): Promise<void> | undefined {
     if (this.closedUntil > 0) {
       if (Date.now() < this.closedUntil) return this.refuse('is closed after failures', quiet);
       this.closedUntil = 0;
@@ -133,7 +133,8 @@ export class PeerSocket {
         const sent = this.socket.send(frame);
         this.last = sent;
         this.counters.framesSent++;
-        return sent.then(this.failures > 0 ? this.sent : undefined, quiet ? this.failedQuietly : this.failed);
+        const settled = sent.then(this.failures > 0 ? this.sent : undefined, quiet ? this.failedQuietly : this.failed);
+        return quiet ? undefined : settled;
       } catch (error) {
         // EBUSY: the send before this one waits for room.
         if ((error as { code?: string }).code !== 'EBUSY' || this.last === undefined) {

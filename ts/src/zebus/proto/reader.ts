@@ -9,14 +9,21 @@ export const MAX_DEPTH = 64;
 
 /** Protobuf reader over one range of a buffer. Every read is checked; a malformed one throws `ZebusError('codec')`. */
 export class ProtoReader {
-  readonly buffer: Buffer;
+  buffer: Buffer;
   pos: number;
-  readonly end: number;
+  end: number;
 
   constructor(buffer: Buffer, pos = 0, end = buffer.length) {
     this.buffer = buffer;
     this.pos = pos;
     this.end = end;
+  }
+
+  /** Begins again with a whole buffer. */
+  restart(buffer: Buffer): void {
+    this.buffer = buffer;
+    this.pos = 0;
+    this.end = buffer.length;
   }
 
   get done(): boolean {
