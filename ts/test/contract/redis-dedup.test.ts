@@ -57,9 +57,9 @@ describe('RedisStreamDedup', () => {
 
   it('keeps its pace while it replaces old ids', () => {
     const dedup = new RedisStreamDedup(100_000);
-    for (let i = 0; i < 1_000_000; i++) if (dedup.isDuplicate(`29a7ab1377585449:0:${i}:0`)) throw new Error(`id ${i}`);
+    for (let i = 0; i < 300_000; i++) if (dedup.isDuplicate(`29a7ab1377585449:0:${i}:0`)) throw new Error(`id ${i}`);
     expect(dedup.len).toBe(100_000);
-    expect(dedup.isDuplicate('29a7ab1377585449:0:999999:0')).toBe(true);
-    expect(dedup.isDuplicate('29a7ab1377585449:0:899999:0')).toBe(false);
+    expect(dedup.isDuplicate('29a7ab1377585449:0:299999:0')).toBe(true);
+    expect(dedup.isDuplicate('29a7ab1377585449:0:199999:0')).toBe(false);
   });
 });

@@ -114,6 +114,7 @@ describe.skipIf(noNats)(`NATS JetStream${noNats ? ` (${noNats})` : ''}`, () => {
     await transport({ prefix, maxMessages: 200, maxAgeMs: 60_000, storage: 'memory' }, warnings, 1);
     expect(warnings).toEqual([
       `jetstream: stream ${prefix}_shard_0 differs: max_msgs=100 (wanted 200); it is used as it is`,
+      `jetstream: stream ${prefix}_shard_1 exists, but only shards below 1 are read; set readShards`,
     ]);
     const strict = transport({ prefix, existingStream: 'error', storage: 'memory' }, [], 1);
     await expect(strict).rejects.toThrow(

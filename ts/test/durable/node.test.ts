@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect, DiscardPolicy } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NetNode } from '../../src/node.js';
 import type { NetNodeConfig, StoredEvent, Transport } from '../../src/types.js';
@@ -216,6 +217,10 @@ for (const { name, missing, start, url } of stores) {
         node.emitRawBatch(numbered(0, 1000));
         await node.flush();
       });
+      const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
+      await withNode({ shards: 2, transport: store }, async () => {
+        expect((await warned).message).toMatch(/exists, but only shards below 2 are read; set readShards$/);
+      });
       await withNode({ shards: 2, transport: { ...store, readShards: 8 } as Transport }, async (node) => {
         expectNumbers(await readAll(node), 1000);
       });
@@ -253,6 +258,41 @@ for (const { name, missing, start, url } of stores) {
   });
 }
 
+describe.skipIf(noNats)('a node over JetStream', () => {
+  it('hands the back-pressure of a full stream on to the producer, and goes on when there is room', async () => {
+    const server = await startNats();
+    const client = await connect({ servers: `127.0.0.1:${server.port}` });
+    const jsm = await client.jetstreamManager();
+    await jsm.streams.add({
+      name: 'full_shard_0',
+      subjects: ['full.shard.0'],
+      max_msgs: 500,
+      discard: DiscardPolicy.New,
+    });
+    const node = await NetNode.create({
+      shards: 1,
+      bufferCapacity: 1024,
+      backpressure: 'drop_newest',
+      transport: { type: 'jetstream', url: `nats://127.0.0.1:${server.port}`, prefix: 'full' },
+    });
+    let accepted = 0;
+    await until('a refusal', async () => {
+      if (!node.fire(`{"n":${accepted}}`)) return true;
+      accepted += 1;
+      if (accepted % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+      return false;
+    });
+    expect(accepted).toBeLessThan(20_000);
+    expect(node.stats()).toMatchObject({ eventsRejected: 1n, eventsFailed: 0n });
+    await jsm.streams.update('full_shard_0', { max_msgs: 100_000 });
+    await node.flush();
+    expectNumbers(await readAll(node), accepted);
+    await node.shutdown();
+    await client.close();
+    await server.stop();
+  });
+});
+
 describe.skipIf(noRedis)('a node over Redis', () => {
   let server: TestServer;
   beforeAll(async () => {
@@ -282,6 +322,25 @@ describe.skipIf(noRedis)('a node over Redis', () => {
       await flushed;
       expect(length()).toBe(25_000);
       expectNumbers(await readAll(node), 25_000);
+    });
+  });
+
+  it('holds no more than the ring while the server is slow, and says what it dropped', async () => {
+    const prefix = uniquePrefix();
+    const options = { shards: 1, bufferCapacity: 1024, batch: { maxSize: 1000, minSize: 100 } };
+    await withNode({ ...options, transport: transport(prefix) }, async (node) => {
+      redisCli(server, 'CLIENT', 'PAUSE', '2500', 'WRITE');
+      for (let n = 0; n < 50_000; n++) node.fire(`{"n":${n}}`);
+      await until('the ring to be full', () => Number(node.stats().eventsPending) >= 1023);
+      const { eventsPending = 0n, eventsEvicted = 0n, eventsDropped } = node.stats();
+      expect(Number(eventsPending)).toBeLessThanOrEqual(1024 + 2 * 1000);
+      expect(eventsDropped).toBe(eventsEvicted);
+      redisCli(server, 'CLIENT', 'UNPAUSE');
+      await node.flush();
+      const events = await readAll(node);
+      expect(BigInt(events.length) + eventsEvicted).toBe(50_000n);
+      // The newest are the ones that were kept.
+      expect(JSON.parse(events.at(-1)?.raw ?? '').n).toBe(49_999);
     });
   });
 

@@ -108,6 +108,12 @@ export class Streams {
     return ready;
   }
 
+  /** Whether the stream of a shard is there, without making it. */
+  async exists(connection: NatsConnection, shard: number): Promise<boolean> {
+    const name = streamName(this.#settings.prefix, shard);
+    return !('error' in (await this.#api<object>(connection, `STREAM.INFO.${name}`, '')));
+  }
+
   /** The stream may be gone: look it up again before the next use. */
   forget(shard: number): void {
     this.#ready.delete(shard);

@@ -7,7 +7,7 @@ import { readMatching } from '../wire/read.js';
 import { NatsLane } from './lane.js';
 import { type JetStreamSettings, jetStreamSettings, natsTargets } from './options.js';
 import { StreamTails } from './reader.js';
-import { Streams } from './streams.js';
+import { Streams, streamName } from './streams.js';
 import { StreamPublisher } from './writer.js';
 
 /** Connections for writing: the server works on several streams at once, and more than this gains nothing. */
@@ -41,6 +41,11 @@ export class JetStreamTransport implements Transport {
       for (let shard = 0; shard < context.shards; shard += 32) {
         const shards = Array.from({ length: Math.min(32, context.shards - shard) }, (_, i) => shard + i);
         await Promise.all(shards.map((each) => streams.ensure(connection, each)));
+      }
+      const readable = this.#settings.readShards ?? context.shards;
+      const above = streamName(this.#settings.prefix, readable);
+      if (await streams.exists(connection, readable)) {
+        warn(`jetstream: stream ${above} exists, but only shards below ${readable} are read; set readShards`);
       }
     } catch (error) {
       reading.close();

@@ -7,7 +7,8 @@ import { readMatching } from '../wire/read.js';
 import { Lane } from './connection.js';
 import { type RedisSettings, type RedisTarget, redisSettings, redisTarget } from './options.js';
 import { StreamReader } from './reader.js';
-import { StreamWriter } from './writer.js';
+import { command } from './resp.js';
+import { StreamWriter, streamKey } from './writer.js';
 
 /** Life of sequence keys: a producer that keeps its nonce may come back after weeks, another one never does. */
 const EXPIRY_SECONDS = { kept: 30 * 86_400, own: 3600 };
@@ -38,6 +39,12 @@ export class RedisTransport implements Transport {
     } catch (error) {
       reading.close();
       throw atStart(error);
+    }
+    const readable = this.#settings.readShards ?? context.shards;
+    if (await hasStream(reading, streamKey(this.#settings.prefix, readable), commandTimeoutMs)) {
+      context.warn(
+        `redis: ${streamKey(this.#settings.prefix, readable)} exists, but only shards below ${readable} are read; set readShards`,
+      );
     }
     const poolSize = Math.min(this.#settings.poolSize ?? context.shards, context.shards);
     const writing = Array.from({ length: poolSize }, lane);
@@ -116,6 +123,17 @@ export class RedisTransport implements Transport {
   #opened() {
     if (!this.#open) throw new TransportError('shutdown');
     return this.#open;
+  }
+}
+
+/** Whether a stream is there; a user who may not ask gets no warning. */
+async function hasStream(lane: Lane, key: string, timeoutMs: number): Promise<boolean> {
+  try {
+    const connection = await lane.connection();
+    const [found] = await connection.replies([command('XRANGE', key, '-', '+', 'COUNT', 1)], 1, timeoutMs);
+    return Array.isArray(found) && found.length > 0;
+  } catch {
+    return false;
   }
 }
 
