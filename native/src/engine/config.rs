@@ -29,6 +29,8 @@ pub struct Config {
     pub max_peers: usize,
     /// What is offered to nodes of our kind; `None` = speak as 0.19.0 does.
     pub features: Option<Features>,
+    /// A bus link: one peer, empty prologue, no routing, no pingwaves, no credit; every packet is read as events (20 §1).
+    pub bus: bool,
     /// Whether a peer that this node connected to is called again when it falls silent.
     pub reconnect: bool,
 }
@@ -47,6 +49,7 @@ impl Config {
             max_inbound_bytes: 64 << 20,
             max_peers: 16_384,
             features: Some(Features::ALL),
+            bus: false,
             reconnect: true,
         }
     }

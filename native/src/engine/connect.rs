@@ -20,6 +20,18 @@ const ALIVE_WITHIN: u64 = 900_000;
 
 const MASK: u64 = 0xffff_ffff;
 
+/// What the other end of a bus link is called: the link has no node ids.
+pub const BUS_PEER: u64 = 1;
+
+/// The prologue, which a bus link has not.
+fn prologue(bus: bool, mesh: &[u8; 32]) -> &[u8] {
+    if bus {
+        &[]
+    } else {
+        mesh
+    }
+}
+
 struct Attempt {
     noise: Initiator,
     routed: bool,
@@ -96,10 +108,12 @@ impl Engine {
         self.advance(now);
         let wait = self.config.handshake_timeout;
         let pause = wait / 50;
+        let bus = self.config.bus;
         let plan = (0..3)
             .flat_map(|n| {
                 let begin = n * wait + pause * n * (n + 1) / 2;
-                [(begin, false), (begin + wait / 5, true)]
+                // Over a bus link nothing is routed; a second direct call may follow a lost one.
+                [(begin, false), (begin + wait / 5, !bus)]
             })
             .collect();
         self.supersede(peer);
@@ -280,7 +294,7 @@ impl Engine {
         let mut message = Vec::with_capacity(80);
         let started = Initiator::start(
             Some(&self.config.psk),
-            &mesh_prologue(own, connect.peer),
+            prologue(self.config.bus, &mesh_prologue(own, connect.peer)),
             &connect.remote_static,
             self.entropy.key(),
             &payload,
@@ -296,7 +310,11 @@ impl Engine {
         });
         let (link, peer) = (connect.link, connect.peer);
         // A started node of ours learns from the hint which prologue to try; 0.19.0 does not look at the field.
-        let hint = if routed || offer.is_none() { 0 } else { own as u32 };
+        let hint = if routed || offer.is_none() || self.config.bus {
+            0
+        } else {
+            own as u32
+        };
         self.send_handshake(link, routed.then_some(peer), hint, &message);
     }
 
@@ -446,7 +464,7 @@ impl Engine {
     fn read(&self, initiator: u64, body: &[u8]) -> Result<(Reply, Vec<u8>), NoiseError> {
         Responder {
             psk: Some(&self.config.psk),
-            prologue: &mesh_prologue(initiator, self.config.node_id),
+            prologue: prologue(self.config.bus, &mesh_prologue(initiator, self.config.node_id)),
             secret: &self.config.static_secret,
             public: &self.public,
         }
@@ -466,6 +484,14 @@ impl Engine {
                 let offer = payload.get(..OFFER_LEN).unwrap_or_default().to_vec();
                 return self.answer(link, peer, reply, &offer, None, Some(id));
             }
+        }
+        if self.config.bus && self.started {
+            // The initiator has restarted; its session is replaced when it is silent or at the same address.
+            let Ok((reply, payload)) = self.read(BUS_PEER, body) else {
+                return false;
+            };
+            let offer = payload.get(..OFFER_LEN).unwrap_or_default().to_vec();
+            return self.answer(link, BUS_PEER, reply, &offer, None, None);
         }
         if hint == 0 || !(self.started || self.accepts.values().any(|accept| accept.peer.is_none())) {
             return false;

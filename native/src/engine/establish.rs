@@ -75,6 +75,9 @@ impl Engine {
         self.peers.insert(id, peer);
         self.out.stats.handshakes += 1;
         self.peer_event(id, PeerChange::Joined);
+        if self.config.bus && self.started {
+            self.send_heartbeat(id);
+        }
         true
     }
 

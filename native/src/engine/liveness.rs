@@ -68,7 +68,9 @@ impl Engine {
             2 => Liveness::Suspected,
             _ => Liveness::Failed,
         };
-        if silence >= EVICT_AFTER.saturating_mul(timeout) {
+        // A bus link clears its session after one session timeout.
+        let evict_after = if self.config.bus { 1 } else { EVICT_AFTER };
+        if silence >= evict_after.saturating_mul(timeout) {
             self.remove_peer(id);
             return;
         }

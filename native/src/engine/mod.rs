@@ -25,7 +25,7 @@ mod timers;
 mod transmit;
 
 pub use config::{Config, SECOND};
-pub use connect::ConnectError;
+pub use connect::{ConnectError, BUS_PEER};
 pub use event::{
     Delivery, Event, HandshakeFailure, OpenError, Origin, PeerChange, Protocol, SendError, Stats, Transmit,
 };

@@ -40,6 +40,9 @@ impl Engine {
         }
         match classify(bytes) {
             None => self.out.stats.junk += 1,
+            Some(kind) if self.config.bus && !matches!(kind, Datagram::Direct(_)) => {
+                self.out.stats.junk += 1;
+            }
             Some(Datagram::KeepAlive(beat)) => {
                 if let Link::Udp(from) = link {
                     self.out.event(Event::KeepAlive {
@@ -145,7 +148,7 @@ impl Engine {
 
     fn on_payload(&mut self, link: Link, opened: Opened<'_>) {
         match opened.header.subprotocol_id {
-            subprotocol::STREAM_WINDOW => self.on_grants(&opened),
+            subprotocol::STREAM_WINDOW if !self.config.bus => self.on_grants(&opened),
             subprotocol::SESSION_CONTROL if self.has(opened.peer, Features::FORWARD_SECRECY) => {
                 for message in Frames::new(opened.payload, opened.header.event_count) {
                     self.on_control(opened.peer, link, message, opened.size);
@@ -180,7 +183,7 @@ impl Engine {
 
     fn on_events(&mut self, opened: &Opened<'_>) {
         let (id, header) = (opened.peer, &opened.header);
-        let known = is_known(header.subprotocol_id);
+        let known = is_known(header.subprotocol_id) && !self.config.bus;
         let (count, used) = Frames::extent(opened.payload, header.event_count);
         let acknowledged = header.flags & flags::RELIABLE != 0 && self.has(id, Features::RELIABLE);
         let room = if known {
@@ -220,6 +223,14 @@ impl Engine {
             peer.streams.sweep(now);
         }
         let stream = peer.streams.implicit(now, header.stream_id, IMPLICIT);
+        let repeated = self.config.bus
+            && !extended
+            && header.flags & flags::RELIABLE != 0
+            && stream.duplicates.commit(header.sequence).is_err();
+        if repeated {
+            self.out.recycle(delivery.frames);
+            return;
+        }
         stream.received = stream.received.max(header.sequence.saturating_add(1));
         stream.owed.packets += 1;
         stream.owed.newest_at = now;
@@ -236,7 +247,9 @@ impl Engine {
         } else {
             if charged {
                 stream.consumed += (OVERHEAD + opened.payload.len()) as u64;
-                if !extended {
+                if !extended && self.config.bus {
+                    // A bus link has no credit.
+                } else if !extended {
                     // A receiver which opened the stream without a window sends no grants on it.
                     if !(stream.open && stream.config.window == 0) {
                         self.owed.insert((id, header.stream_id));

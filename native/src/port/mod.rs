@@ -50,10 +50,12 @@ pub struct Options {
     pub max_bytes: u32,
     /// Whether the extension is offered.
     pub extension: bool,
+    /// Whether this is a bus link.
+    pub bus: bool,
 }
 
 impl Options {
-    /// From `[heartbeat, session timeout, handshake timeout, events, bytes, extension (0 or 1)]`; what is missing has its default.
+    /// From `[heartbeat, session timeout, handshake timeout, events, bytes, extension (0 or 1), bus link (0 or 1)]`; what is missing has its default.
     pub fn from_numbers(numbers: &[f64]) -> Self {
         let number = |at: usize, default: f64| {
             numbers
@@ -69,6 +71,7 @@ impl Options {
             max_events: number(3, 65_536.0) as u32,
             max_bytes: number(4, 67_108_864.0) as u32,
             extension: number(5, 1.0) != 0.0,
+            bus: number(6, 0.0) != 0.0,
         }
     }
 }
@@ -97,6 +100,7 @@ impl Port {
         config.handshake_timeout = micros(options.handshake_timeout_ms, 10_000);
         config.max_inbound_events = options.max_events as usize;
         config.max_inbound_bytes = options.max_bytes as usize;
+        config.bus = options.bus;
         config.features = options.extension.then_some(Features::ALL);
         Self {
             engine: Engine::new(config, seed, now),

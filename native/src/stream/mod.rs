@@ -11,6 +11,7 @@ mod set;
 pub use set::{Streams, IDLE_AFTER, MAX_STREAMS};
 
 use crate::engine::Delivery;
+use crate::session::replay::ReplayWindow;
 use credit::Credit;
 use ordered::Ordered;
 use sender::Sender;
@@ -68,6 +69,8 @@ pub struct Stream {
     pub sender: Sender,
     /// Receive order between our nodes; made by the first packet that needs it.
     pub ordered: Option<Ordered<Delivery>>,
+    /// Sequences seen on a reliable stream of a bus link to 0.19.0. Unlike the peer's own filter it does not stall behind a gap.
+    pub duplicates: ReplayWindow,
     /// Highest accepted sequence + 1.
     pub received: u64,
     /// Wire bytes taken in (0.19.0 grants).

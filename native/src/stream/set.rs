@@ -4,6 +4,7 @@ use super::credit::Credit;
 use super::ordered::Ordered;
 use super::sender::Sender;
 use super::{Owed, Stream, StreamConfig};
+use crate::session::replay::ReplayWindow;
 use std::collections::BTreeMap;
 
 /// Streams per session; the least recently active go first.
@@ -89,6 +90,7 @@ impl Streams {
                 credit: Credit::new(config.window, before.map_or(0, |b| b.total)),
                 sender: Sender::new(before.map_or(floor, |b| b.next_sequence)),
                 ordered: before.and_then(|b| b.ordered).map(Ordered::new),
+                duplicates: ReplayWindow::new(true),
                 received: before.map_or(0, |b| b.received),
                 consumed: before.map_or(0, |b| b.consumed),
                 credited: 0,

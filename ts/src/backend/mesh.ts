@@ -9,7 +9,7 @@ export interface RawMeshClass {
   /**
    * An engine without a socket, driven by its caller. `now` = monotonic microseconds; `keys` = PSK, X25519 secret and
    * random seed, 32 bytes each; `options` = `[heartbeat ms, session timeout ms, handshake timeout ms, events that may
-   * wait, bytes of them, extension 0|1]`.
+   * wait, bytes of them, extension 0|1, bus link 0|1]`.
    */
   new (now: number, nodeId: bigint, keys: Uint8Array, options: number[]): RawMesh;
   /** An engine with a UDP socket and a thread of its own (addon only). Throws with the system's text. */

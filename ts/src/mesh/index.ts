@@ -1,5 +1,6 @@
 /** Mesh nodes. */
 export type { Packet } from './batch.js';
+export { BusLink, type BusLinkOptions } from './bus-link.js';
 export type { MeshConfig, PeerEvent, PeerInfo } from './core-node.js';
 export { CoreNode } from './core-node.js';
 export type { EventFilter, MeshEvent } from './inbox.js';
