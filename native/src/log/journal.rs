@@ -231,8 +231,14 @@ where
             }
             disk.append_batch(&self.scratch, payloads, &self.times)?;
         }
+        // The records that were just written know the checksums.
+        let persistent = self.disk.is_some();
+        let mut records = self.scratch.chunks_exact(RECORD);
         for (_, payload) in pieces(lengths, payloads) {
-            self.memory.append(payload, now);
+            match records.next().filter(|_| persistent).and_then(Record::decode) {
+                Some(record) => self.memory.push(payload, record.tag, now),
+                None => self.memory.append(payload, now),
+            };
         }
         if self.memory.is_bounded() && self.memory.wants_eviction() {
             self.memory.evict(now);

@@ -329,7 +329,7 @@ export class Log {
   /** Calls `waiter` once, after the next append or close. The result takes it back. */
   wait(waiter: () => void): () => void {
     this.#waiting.push(waiter);
-    if (!this.#remote && this.raw.onRemote) {
+    if (!this.#remote && this.persistent && this.raw.onRemote) {
       this.#remote = true;
       this.raw.onRemote(() => this.wake());
     }

@@ -116,7 +116,7 @@ export class RedexTailIter {
       release();
     };
     // Another thread may have appended between the read and the registration.
-    if (this.#opened.log.raw.onRemote) this.#serve();
+    if (this.#opened.log.persistent) this.#serve();
   }
 
   #serve(): void {
