@@ -17,7 +17,7 @@ export interface Lease {
 /** Persistent logs of this thread by storage and resolved path: all managers share them (50 §9.1). */
 const open = new WeakMap<LogStorage, Map<string, Log>>();
 /** Logs whose close is under way: opening the same path again finishes it first. */
-const closing = new Map<string, Log>();
+const closing = new WeakMap<LogStorage, Map<string, Log>>();
 
 /** The storage for a directory: the given one, the platform's, or memory with a warning. */
 export function storageFor(directory: string, given: LogStorage | undefined): LogStorage {
@@ -42,12 +42,8 @@ export function openMemory(name: string, bounds: FileBounds): Lease {
 /** A log below a manager's directory: the one that is open already, or a new one recovered from the files. */
 export function openPersistent(storage: LogStorage, directory: string, name: string, bounds: FileBounds): Lease {
   const root = `${directory.replace(/\/+$/, '') || '/'}/${name}`;
-  let logs = open.get(storage);
-  if (!logs) {
-    logs = new Map();
-    open.set(storage, logs);
-  }
-  const shared = logs;
+  const shared = logsOf(open, storage);
+  const leavers = logsOf(closing, storage);
   const key = describe(() => (storage.resolve ? storage.resolve(root) : root));
   let log = shared.get(key);
   if (log && !log.raw.isLive()) {
@@ -56,7 +52,7 @@ export function openPersistent(storage: LogStorage, directory: string, name: str
     log = undefined;
   }
   if (!log) {
-    const leaving = closing.get(key);
+    const leaving = leavers.get(key);
     if (leaving) describe(() => leaving.closeNow());
     const { raw, from } = openRaw(storage, root, bounds);
     log = new Log(name, true, from, raw);
@@ -70,14 +66,23 @@ export function openPersistent(storage: LogStorage, directory: string, name: str
       if (held.holders > 0) return held.sync();
       if (shared.get(key) === held) shared.delete(key);
       held.stopFlushing();
-      closing.set(key, held);
+      leavers.set(key, held);
       try {
         await held.close();
       } finally {
-        if (closing.get(key) === held) closing.delete(key);
+        if (leavers.get(key) === held) leavers.delete(key);
       }
     },
   };
+}
+
+function logsOf(all: WeakMap<LogStorage, Map<string, Log>>, storage: LogStorage): Map<string, Log> {
+  let logs = all.get(storage);
+  if (!logs) {
+    logs = new Map();
+    all.set(storage, logs);
+  }
+  return logs;
 }
 
 function openRaw(storage: LogStorage, root: string, bounds: FileBounds): { raw: RawLog; from: LogDoor } {
