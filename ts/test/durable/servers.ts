@@ -139,13 +139,14 @@ export async function startRedis(extra: string[] = []): Promise<TestServer> {
  */
 export const durableRedis = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
-/** nats-server with JetStream in files. */
-export async function startNats(extra: string[] = []): Promise<TestServer> {
+/** nats-server with JetStream in files. `tls`: it answers nothing but its greeting in clear text. */
+export async function startNats(extra: string[] = [], tls = false): Promise<TestServer> {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), 'meshring-nats-'));
   const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', folder, ...extra];
   const server = new TestServer(nats ?? 'nats-server', args, folder, port, async (socket) => {
     if (!(await nextData(socket)).startsWith('INFO')) return false;
+    if (tls) return true;
     // JetStream recovers its streams before it answers.
     socket.write(
       'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB r 1\r\nPUB $JS.API.INFO r 0\r\n\r\n',

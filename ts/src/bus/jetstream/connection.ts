@@ -39,7 +39,7 @@ export class NatsConnection {
   readonly #subscriptions = new Map<number, (frame: Frame) => void>();
   readonly #pongs: { resolve(): void; reject(error: TransportError): void }[] = [];
   readonly #requests = new Map<string, (frame: Frame) => void>();
-  readonly #closed: ((error: TransportError) => void)[] = [];
+  readonly #closed = new Set<(error: TransportError) => void>();
   /** Subject under which answers to this connection arrive; never used by another one. */
   readonly inbox: string;
   /** See {@link ServerInfo}. */
@@ -118,10 +118,11 @@ export class NatsConnection {
     return this.#failure === undefined;
   }
 
-  /** Calls back once when the connection ends; at once when it has ended. */
-  onClose(callback: (error: TransportError) => void): void {
+  /** Calls back once when the connection ends; at once when it has ended. Returns the function that takes it back. */
+  onClose(callback: (error: TransportError) => void): () => void {
     if (this.#failure) callback(this.#failure);
-    else this.#closed.push(callback);
+    else this.#closed.add(callback);
+    return () => this.#closed.delete(callback);
   }
 
   /** Something is outstanding: the process stays alive until the function that comes back is called. */
@@ -168,13 +169,14 @@ export class NatsConnection {
     const token = `${this.inbox}.r.${this.#request}`;
     const release = this.hold();
     let timer: NodeJS.Timeout | undefined;
+    let forget = () => undefined as unknown;
     try {
       return await new Promise<Answer>((resolve, reject) => {
         if (this.#failure) {
           reject(this.#failure);
           return;
         }
-        this.onClose(reject);
+        forget = this.onClose(reject);
         timer = setTimeout(() => reject(new TransportError('transient', `timeout of ${subject}`)), timeoutMs);
         this.#requests.set(token, (frame) => resolve({ status: frame.status, payload: frame.payloadText() }));
         this.write(Buffer.from(`PUB ${subject} ${token} ${Buffer.byteLength(payload)}\r\n${payload}\r\n`));
@@ -182,6 +184,7 @@ export class NatsConnection {
     } finally {
       clearTimeout(timer);
       this.#requests.delete(token);
+      forget();
       release();
     }
   }
@@ -210,7 +213,8 @@ export class NatsConnection {
     this.#socket.destroy();
     this.#subscriptions.clear();
     for (const { reject } of this.#pongs.splice(0)) reject(error);
-    for (const callback of this.#closed.splice(0)) callback(error);
+    for (const callback of this.#closed) callback(error);
+    this.#closed.clear();
   }
 
   #answer(frame: Frame): void {

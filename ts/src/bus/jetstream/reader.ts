@@ -2,6 +2,7 @@
 import { door } from '../../backend/choose.js';
 import { Backoff, delay } from '../../flow/index.js';
 import { TransportError } from '../transport.js';
+import { linked } from '../wire/abort.js';
 import { PackedPage } from '../wire/page.js';
 import { type NatsLane, whileRunning } from './lane.js';
 import type { JetStreamSettings } from './options.js';
@@ -85,11 +86,19 @@ export class StreamTails {
 
   /** Resolves when one of the shards has messages behind its position, or when `signal` aborts. */
   async wait(positions: ReadonlyMap<number, string | undefined>, signal: AbortSignal): Promise<void> {
-    const stop = AbortSignal.any([signal, this.#closing.signal]);
+    const { signal: stop, release } = linked(signal, this.#closing.signal);
+    try {
+      await this.#waitUntil(positions, stop);
+    } finally {
+      release();
+    }
+  }
+
+  async #waitUntil(positions: ReadonlyMap<number, string | undefined>, stop: AbortSignal): Promise<void> {
     const backoff = new Backoff({ baseMs: 100, maxMs: 3200, jitter: 0.25 });
     while (!stop.aborted) {
       const round = new AbortController();
-      const end = AbortSignal.any([stop, round.signal]);
+      const { signal: end, release } = linked(stop, round.signal);
       try {
         const arrivals = [...positions].map(async ([shard, after]) => {
           const tail = await this.#tail(shard, after, true);
@@ -105,6 +114,7 @@ export class StreamTails {
         await delay(backoff.next(), { signal: stop }).catch(() => undefined);
       } finally {
         round.abort();
+        release();
       }
     }
   }

@@ -54,6 +54,7 @@ export class Tail {
   #gone = false;
   #reading = false;
   readonly #unsubscribe: () => void;
+  readonly #ignoreClose: () => void;
 
   /**
    * Opens a consumer behind `after` (undefined = from the beginning).
@@ -99,7 +100,7 @@ export class Tail {
     this.#timeoutMs = timeoutMs;
     this.#inbox = `${connection.inbox}.c.${consumer}`;
     this.#unsubscribe = connection.subscribe(`${this.#inbox}.*`, (frame) => this.#receive(frame));
-    connection.onClose(() => this.#end());
+    this.#ignoreClose = connection.onClose(() => this.#end());
   }
 
   /** Whether this consumer can go on behind `after`. */
@@ -120,6 +121,7 @@ export class Tail {
   /** Stops using the consumer; the server removes it by itself. */
   close(): void {
     this.#unsubscribe();
+    this.#ignoreClose();
     this.#end();
   }
 

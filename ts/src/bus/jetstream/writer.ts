@@ -156,7 +156,7 @@ class Attempt {
   /** Publishes and waits; resolves when every event is acknowledged. */
   async run(): Promise<void> {
     const { count } = this.#batch;
-    this.#connection.onClose((error) => this.#fail(error));
+    const forget = this.#connection.onClose((error) => this.#fail(error));
     const subject = subjectName(this.#settings.prefix, this.#batch.shardId);
     const ignore = this.#connection.onRefusal((text) => {
       if (text.includes(`"${subject}"`)) this.#fail(new TransportError('fatal', text));
@@ -172,6 +172,7 @@ class Attempt {
       while (this.#acknowledged < count && !this.#failure) await this.#progress('ack');
     } finally {
       ignore();
+      forget();
     }
     if (this.#failure) {
       const { kind, message, cause } = this.#failure;

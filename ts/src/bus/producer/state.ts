@@ -183,8 +183,7 @@ export class KeptProducer implements ProducerState {
       const backoff = new Backoff(RETRY);
       for (;;) {
         try {
-          const limit = AbortSignal.any([AbortSignal.timeout(timeoutMs), this.#stop.signal]);
-          await Promise.race([transport.onBatch(batch), aborted(limit)]);
+          await within(transport.onBatch(batch), timeoutMs, this.#stop.signal);
           break;
         } catch (error) {
           if (this.#stop.signal.aborted) throw new TransportError('shutdown');
@@ -204,11 +203,23 @@ export class KeptProducer implements ProducerState {
   }
 }
 
-/** Rejects when the signal aborts. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const abort = () => reject(new TransportError('transient', 'no answer in time'));
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
+/** The result of `work`, unless it takes too long or is stopped. */
+function within(work: Promise<void>, timeoutMs: number, stop: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = (settle: () => void) => {
+      clearTimeout(timer);
+      stop.removeEventListener('abort', abort);
+      settle();
+    };
+    const abort = () => end(() => reject(new TransportError('shutdown')));
+    const late = () => end(() => reject(new TransportError('transient', `no answer within ${timeoutMs} ms`)));
+    const timer = setTimeout(late, timeoutMs);
+    timer.unref();
+    stop.addEventListener('abort', abort, { once: true });
+    if (stop.aborted) abort();
+    work.then(
+      () => end(resolve),
+      (error) => end(() => reject(error)),
+    );
   });
 }

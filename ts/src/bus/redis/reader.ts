@@ -2,6 +2,7 @@
 import { door } from '../../backend/choose.js';
 import { Backoff, delay } from '../../flow/index.js';
 import { type ShardPage, TransportError } from '../transport.js';
+import { linked } from '../wire/abort.js';
 import { PackedPage } from '../wire/page.js';
 import { classify } from './classify.js';
 import { Lane, whileRunning } from './connection.js';
@@ -116,7 +117,15 @@ export class StreamReader {
    * opened anew, with growing pauses, for as long as somebody waits.
    */
   async wait(positions: ReadonlyMap<number, string | undefined>, signal: AbortSignal): Promise<void> {
-    const stop = AbortSignal.any([signal, this.#closing.signal]);
+    const { signal: stop, release } = linked(signal, this.#closing.signal);
+    try {
+      await this.#waitUntil(positions, stop);
+    } finally {
+      release();
+    }
+  }
+
+  async #waitUntil(positions: ReadonlyMap<number, string | undefined>, stop: AbortSignal): Promise<void> {
     const backoff = new Backoff({ baseMs: 100, maxMs: 3200, jitter: 0.25 });
     while (!stop.aborted) {
       const lane = this.#idle.pop() ?? this.#blockingLane();

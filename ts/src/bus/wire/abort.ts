@@ -1,0 +1,20 @@
+/** A signal that aborts with the first of others. */
+export interface LinkedSignal {
+  readonly signal: AbortSignal;
+  /** Ends the link: signals that live long must not collect listeners. */
+  release(): void;
+}
+
+/** Links signals. `AbortSignal.any` would do, but holds on to its sources for as long as they live. */
+export function linked(...sources: AbortSignal[]): LinkedSignal {
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  for (const source of sources) {
+    if (source.aborted) abort();
+    else source.addEventListener('abort', abort, { once: true });
+  }
+  const release = () => {
+    for (const source of sources) source.removeEventListener('abort', abort);
+  };
+  return { signal: controller.signal, release };
+}
