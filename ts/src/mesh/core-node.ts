@@ -94,6 +94,7 @@ export class CoreNode {
   readonly #pending = new Map<number, Pending>();
   readonly #handlers = new Map<number, (packet: Packet) => void>();
   readonly #peerListeners = new Set<(event: PeerEvent) => void>();
+  readonly #closeListeners = new Set<() => void>();
   /** Keeps the process alive while something is pending. */
   #holds = 0;
   #holder: ReturnType<typeof setInterval> | undefined;
@@ -290,6 +291,12 @@ export class CoreNode {
     return () => this.#peerListeners.delete(listener);
   }
 
+  /** Calls the listener once at shutdown; returns the function that ends it. */
+  onClose(listener: () => void): () => void {
+    this.#closeListeners.add(listener);
+    return () => this.#closeListeners.delete(listener);
+  }
+
   /** Handles the packets of a subprotocol; one handler each. Returns the function that ends it. */
   onMessage(subprotocol: number, handler: (packet: Packet) => void): () => void {
     this.#handlers.set(subprotocol, handler);
@@ -323,6 +330,7 @@ export class CoreNode {
     const gone = new MeshringError('closed', CLOSED);
     for (const pending of this.#pending.values()) pending.reject(gone);
     this.inbox.close();
+    for (const listener of this.#closeListeners) listener();
     await this.driver.close();
     clearInterval(this.#holder);
   }

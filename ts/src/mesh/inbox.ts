@@ -102,6 +102,8 @@ export class Inbox {
       const end = Math.min(this.#unread.length, this.#at + limit - out.length);
       for (; this.#at < end; this.#at++) out.push(this.#unread[this.#at] as MeshEvent);
     }
+    // Iterators may have waited for room.
+    if (this.#readers.size > 0) queueMicrotask(() => this.pump());
     return out;
   }
 

@@ -194,6 +194,11 @@ export class MeshNode {
     return this.#mesh.on(what, listener);
   }
 
+  /** + Changes of peers as they happen; ends at shutdown or with the signal. */
+  peerEvents(opts: { signal?: AbortSignal } = {}): AsyncGenerator<PeerEvent, void, void> {
+    return this.#mesh.peerEvents(opts);
+  }
+
   /** + All routes. */
   routes(): { id: bigint; nextHop: string; metric: number }[] {
     return this.#mesh.routes();

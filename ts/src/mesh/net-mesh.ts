@@ -407,6 +407,36 @@ export class NetMesh {
     return this.#core.onPeer(listener);
   }
 
+  /** + Changes of peers as they happen; ends at shutdown or with the signal. Keeps the process alive. */
+  async *peerEvents(opts: { signal?: AbortSignal } = {}): AsyncGenerator<PeerEvent, void, void> {
+    const core = this.#core;
+    core.check();
+    if (opts.signal?.aborted) return;
+    const queue: PeerEvent[] = [];
+    let notify: () => void = () => {};
+    const wake = () => notify();
+    const take = (event: PeerEvent) => {
+      queue.push(event);
+      notify();
+    };
+    const ends = [core.hold(), core.onPeer(take), core.onClose(wake)];
+    opts.signal?.addEventListener('abort', wake);
+    try {
+      while (!opts.signal?.aborted && !core.closed) {
+        const event = queue.shift();
+        if (event) yield event;
+        else {
+          await new Promise<void>((resolve) => {
+            notify = resolve;
+          });
+        }
+      }
+    } finally {
+      for (const end of ends) end();
+      opts.signal?.removeEventListener('abort', wake);
+    }
+  }
+
   /** Adds a direct-metric route. */
   addRoute(destNodeId: bigint, nextHop: string): void {
     checkU64('addRoute', 'destNodeId', destNodeId);

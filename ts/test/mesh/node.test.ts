@@ -178,9 +178,11 @@ describe.each(['addon', 'wasm'] as const)('mesh nodes on %s', (backend) => {
     const [a, b] = await pair({ heartbeatIntervalMs: 20, sessionTimeoutMs: 50 });
     const seen: string[] = [];
     a.on('peer', (event) => seen.push(event.type));
+    const first = a.peerEvents().next();
     await b.shutdown();
     await until(() => seen.includes('left'));
     expect(a.peerCount()).toBe(0);
+    expect((await first).value).toEqual({ type: 'left', id: expect.any(BigInt) });
     expect(seen).toEqual(['left']);
   });
 
