@@ -57,7 +57,7 @@ impl<F: StoredFile> Appender<F> {
             physical: end,
             mapped: None,
             can_map: most_ahead > 0,
-            ahead: PAGE,
+            ahead: (most_ahead / 64).max(PAGE),
             most_ahead,
         }
     }
@@ -161,7 +161,7 @@ impl<F: StoredFile> Appender<F> {
         match self.file.window(from, (to - from) as usize) {
             Some(memory) => {
                 self.mapped = Some(Mapped { from, to, memory });
-                self.ahead = (self.ahead * 2).min(self.most_ahead);
+                self.ahead = (self.ahead * 4).min(self.most_ahead);
                 true
             }
             None => {
