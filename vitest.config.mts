@@ -32,6 +32,7 @@ export default defineConfig({
           include: ['ts/test/**/*.test.ts'],
           exclude: ['ts/test/browser/**'],
           globalSetup: ['ts/test/setup/vectors.ts'],
+          setupFiles: ['ts/test/setup/properties.ts'],
         },
       },
       {
@@ -42,6 +43,7 @@ export default defineConfig({
           env: { MESHRING_BACKEND: 'wasm' },
           include: ['ts/test/contract/**/*.test.ts'],
           globalSetup: ['ts/test/setup/vectors.ts'],
+          setupFiles: ['ts/test/setup/properties.ts'],
         },
       },
       ...(existsSync(chromium)
@@ -53,6 +55,7 @@ export default defineConfig({
                 name: 'chromium',
                 include: ['ts/test/contract/**/*.test.ts', 'ts/test/browser/**/*.test.ts'],
                 globalSetup: ['ts/test/setup/vectors.ts'],
+          setupFiles: ['ts/test/setup/properties.ts'],
                 testTimeout: 30_000,
                 browser: {
                   enabled: true,

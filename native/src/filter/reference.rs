@@ -252,6 +252,13 @@ pub(super) fn matches(filter: &Tree, event: &Tree) -> bool {
     }
 }
 
+/// Code points of UTF-16 units; an unpaired surrogate stands for itself.
+fn points(units: &[u16]) -> Vec<u32> {
+    char::decode_utf16(units.iter().copied())
+        .map(|c| c.map_or_else(|e| u32::from(e.unpaired_surrogate()), u32::from))
+        .collect()
+}
+
 fn test(operator: &str, body: &Tree, event: &Tree) -> bool {
     let path = match (body, member(body, "path")) {
         (Tree::String(path), _) | (_, Some(Tree::String(path))) => text(path),
@@ -262,18 +269,12 @@ fn test(operator: &str, body: &Tree, event: &Tree) -> bool {
     let order = || match (field?, &value) {
         (Tree::Number(a), Tree::Number(b)) => Some(compare_numbers(a, b)),
         // Code point order is the order of UTF-8 bytes.
-        (Tree::String(a), Tree::String(b)) => {
-            let points = |units: &[u16]| {
-                char::decode_utf16(units.iter().copied())
-                    .map(|c| c.map_or_else(|e| u32::from(e.unpaired_surrogate()), u32::from))
-                    .collect::<Vec<_>>()
-            };
-            Some(points(a).cmp(&points(b)))
-        }
+        (Tree::String(a), Tree::String(b)) => Some(points(a).cmp(&points(b))),
         _ => None,
     };
-    let strings = |check: fn(&[u16], &[u16]) -> bool| match (field, &value) {
-        (Some(Tree::String(a)), Tree::String(b)) => check(a, b),
+    // By code points: a lone surrogate is no part of a character that is spelled with a pair.
+    let strings = |check: fn(&[u32], &[u32]) -> bool| match (field, &value) {
+        (Some(Tree::String(a)), Tree::String(b)) => check(&points(a), &points(b)),
         _ => false,
     };
     let within = || match member(body, "values") {
