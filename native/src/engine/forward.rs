@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Packets that may wait per source.
 const PER_SOURCE: usize = 1024;
+/// Sources whose empty queues are kept for the next packet.
+const MAX_SOURCES: usize = 256;
 /// Packets that may wait in all.
 const IN_ALL: usize = 8192;
 
@@ -23,7 +25,7 @@ impl Forwards {
         let queue = self.queues.get_mut(&source)?;
         let (link, bytes) = queue.pop_front()?;
         let more = !queue.is_empty();
-        if !more {
+        if !more && self.queues.len() > MAX_SOURCES {
             self.queues.remove(&source);
         }
         self.waiting -= 1;
