@@ -2,7 +2,7 @@
 
 use crate::driver::udp::UdpNode;
 use crate::engine::Publish;
-use crate::port::{parse_link, Call, Options, Port};
+use crate::port::{parse_link, refused, Call, Options, Port};
 use crate::stream::StreamConfig;
 use napi::bindgen_prelude::{BigInt, BigUint64Array, Buffer, Error, Function, Result, Status, Uint8Array};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
@@ -69,13 +69,21 @@ impl RawMesh {
 
     fn call<T>(&self, now: f64, work: impl FnOnce(&mut Port, u64) -> T) -> T {
         match &self.inner {
-            Inner::Udp(node) => {
-                let (result, error) = node.call(work);
-                if let Some(error) = error {
+            Inner::Udp(node) => node.call(work).0,
+            Inner::Driven(port) => work(&mut lock(port), now as u64),
+        }
+    }
+
+    /// As `call`, for sends: a socket that refused what this call caused is told in place of the count.
+    fn call_send(&self, now: f64, work: impl FnOnce(&mut Port, u64) -> i32) -> i32 {
+        match &self.inner {
+            Inner::Udp(node) => match node.call(work) {
+                (count, Some(error)) if count >= 0 => {
                     *lock(&self.socket_error) = Some(error.to_string());
+                    refused::SOCKET
                 }
-                result
-            }
+                (count, _) => count,
+            },
             Inner::Driven(port) => work(&mut lock(port), now as u64),
         }
     }
@@ -246,7 +254,7 @@ impl RawMesh {
             channel_hash: channel_hash as u16,
             origin_hash,
         };
-        Ok(self.call(now, |port, now| {
+        Ok(self.call_send(now, |port, now| {
             port.send(now, handle, frames, count, partial, publish)
         }))
     }
@@ -266,7 +274,7 @@ impl RawMesh {
         let frames = frames
             .get(..length as usize)
             .ok_or_else(|| failed("length beyond the frames"))?;
-        Ok(self.call(now, |port, now| {
+        Ok(self.call_send(now, |port, now| {
             port.send_to(now, peer, subprotocol as u16, frames, count)
         }))
     }

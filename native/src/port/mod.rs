@@ -22,6 +22,8 @@ pub mod refused {
     pub const TOO_LARGE: i32 = -3;
     /// Frames that do not add up.
     pub const BAD_FRAMES: i32 = -4;
+    /// The socket refused a datagram of the call.
+    pub const SOCKET: i32 = -5;
 }
 
 /// How a node is called.

@@ -17,7 +17,7 @@ export interface RawMeshClass {
 }
 
 /** Outcomes of `send` and `sendTo` below zero. */
-export const REFUSED = { backpressure: -1, notConnected: -2, tooLarge: -3, badFrames: -4 } as const;
+export const REFUSED = { backpressure: -1, notConnected: -2, tooLarge: -3, badFrames: -4, socket: -5 } as const;
 
 /** `connect`: how a node is called. */
 export const CALL = { auto: 0, via: 1, routed: 2 } as const;
@@ -33,7 +33,7 @@ export interface RawMesh {
   localAddress?(): string | null;
   /** Monotonic microseconds of the engine (addon). */
   now?(): number;
-  /** Text of the socket's last error since the last call (addon). */
+  /** The system's text after `REFUSED.socket` (addon). */
   socketError?(): string | null;
   /** Called when there is something new to take (addon); does not keep the process alive. */
   onWake?(callback: () => void): void;

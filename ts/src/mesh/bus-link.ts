@@ -184,6 +184,9 @@ export class BusLink {
     this.#driver.flush();
     if (sent >= 0) return sent;
     if (sent === REFUSED.backpressure) return 0;
+    if (sent === REFUSED.socket) {
+      throw new MeshringError('connection', `${FAILED}send failed: ${raw.socketError?.()}`);
+    }
     throw new MeshringError('connection', `${FAILED}no session`);
   }
 

@@ -272,10 +272,9 @@ export class NetMesh {
     const { bytes, length } = frame(events, from);
     const sent = raw.send(driver.now(), handle, bytes, length, events.length - from, partial, 0, 0);
     driver.flush();
-    if (sent >= 0) {
-      const error = raw.socketError?.();
-      if (error) throw new MeshringError('transport', `stream transport error: send failed: ${error}`);
-      return sent;
+    if (sent >= 0) return sent;
+    if (sent === REFUSED.socket) {
+      throw new MeshringError('transport', `stream transport error: send failed: ${raw.socketError?.()}`);
     }
     if (sent === REFUSED.backpressure) throw new MeshringError('backpressure', BACKPRESSURE);
     if (sent === REFUSED.notConnected) throw new MeshringError('not-connected', NOT_CONNECTED);
@@ -366,6 +365,9 @@ export class NetMesh {
     const { bytes, length } = frame([data]);
     const sent = raw.sendTo(driver.now(), peer, 0, bytes, length, 1);
     driver.flush();
+    if (sent === REFUSED.socket) {
+      throw new MeshringError('transport', `connection error: send failed: ${raw.socketError?.()}`);
+    }
     if (sent < 0) throw new MeshringError('transport', `connection error: push refused (${sent})`);
     return true;
   }
