@@ -110,6 +110,22 @@ for (const { name, missing, start, url } of stores) {
       );
     });
 
+    it('waits on many shards for many readers without a word', async () => {
+      const warnings: Error[] = [];
+      const listen = (warning: Error) => warnings.push(warning);
+      process.on('warning', listen);
+      await withNode({ shards: 24, transport: transport() }, async (node) => {
+        const readers = Array.from({ length: 12 }, () => node.subscribe()[Symbol.asyncIterator]());
+        const next = readers.map((reader) => reader.next());
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        node.emit({ n: 0 });
+        for (const { value } of await Promise.all(next)) expect(value?.raw).toBe('{"n":0}');
+        for (const reader of readers) await reader.return?.();
+      });
+      process.off('warning', listen);
+      expect(warnings).toEqual([]);
+    });
+
     it('begins at the end with fromNow', async () => {
       const store = transport();
       await withNode({ shards: 2, transport: store }, async (node) => {

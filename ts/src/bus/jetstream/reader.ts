@@ -2,7 +2,7 @@
 import { door } from '../../backend/choose.js';
 import { Backoff, delay } from '../../flow/index.js';
 import { TransportError } from '../transport.js';
-import { linked } from '../wire/abort.js';
+import { linked, sharedAbort } from '../wire/abort.js';
 import { PackedPage } from '../wire/page.js';
 import { type NatsLane, whileRunning } from './lane.js';
 import type { JetStreamSettings } from './options.js';
@@ -21,7 +21,7 @@ export class StreamTails {
   readonly #tails = new Map<number, Tail[]>();
   /** Unreadable messages are reported once. */
   #warned = false;
-  readonly #closing = new AbortController();
+  readonly #closing = sharedAbort();
 
   constructor(settings: JetStreamSettings, streams: Streams, lane: NatsLane, warn: (text: string) => void) {
     this.#settings = settings;
@@ -97,7 +97,7 @@ export class StreamTails {
   async #waitUntil(positions: ReadonlyMap<number, string | undefined>, stop: AbortSignal): Promise<void> {
     const backoff = new Backoff({ baseMs: 100, maxMs: 3200, jitter: 0.25 });
     while (!stop.aborted) {
-      const round = new AbortController();
+      const round = sharedAbort();
       const { signal: end, release } = linked(stop, round.signal);
       try {
         const arrivals = [...positions].map(async ([shard, after]) => {
@@ -123,7 +123,7 @@ export class StreamTails {
   async #tail(shard: number, after: string | undefined, shared: boolean): Promise<Tail> {
     const tails = this.#usable(shard);
     const position = after ?? '0';
-    const known = tails.findLast((tail) => tail.covers(position) && (shared || !tail.reading));
+    const known = tails.findLast((tail) => tail.covers(position) && (shared || tail.claim()));
     if (known) return known;
     const { prefix, requestTimeoutMs } = this.#settings;
     try {
@@ -136,6 +136,7 @@ export class StreamTails {
         after,
         requestTimeoutMs,
       );
+      if (!shared) opened.claim();
       this.#keep(shard, opened);
       return opened;
     } catch (error) {

@@ -108,9 +108,14 @@ export class Tail {
     return !this.stale && !larger(this.#start, after) && !larger(after, this.#last);
   }
 
-  /** Whether a read is under way: another one needs another consumer. */
-  get reading(): boolean {
-    return this.#reading;
+  /**
+   * Takes the consumer for one {@link read}, at the moment in which it is chosen; false when it is taken. Two reads at
+   * different positions would drop each other's messages.
+   */
+  claim(): boolean {
+    if (this.#reading) return false;
+    this.#reading = true;
+    return true;
   }
 
   /** Whether somebody reads or waits. */
@@ -131,13 +136,13 @@ export class Tail {
   }
 
   /**
-   * At most `limit` messages behind `after`, and whether more follow. Messages before `after` are forgotten.
+   * At most `limit` messages behind `after`, and whether more follow. Messages before `after` are forgotten. The caller
+   * has claimed the consumer; afterwards it is free again.
    *
    * @throws TransportError
    */
   async read(after: string, limit: number): Promise<{ messages: Delivered[]; more: boolean }> {
     this.#used = Date.now();
-    this.#reading = true;
     const release = this.#connection.hold();
     try {
       this.#forget(after);

@@ -5,6 +5,7 @@ import { platform } from '../../platform/node.js';
 import type { BatchJournal } from '../dispatch.js';
 import type { ProducerState } from '../producer-state.js';
 import { type Batch, type Transport, TransportError } from '../transport.js';
+import { sharedAbort } from '../wire/abort.js';
 import { Journal, type JournaledBatch } from './journal.js';
 import { InUse, type Lock, lock } from './lock.js';
 import { loadNonce } from './nonce.js';
@@ -79,7 +80,7 @@ export class KeptProducer implements ProducerState {
   readonly #reservations: SequenceFile;
   readonly #journal: Journal;
   readonly #unconfirmed: Map<number, JournaledBatch[]>;
-  readonly #stop = new AbortController();
+  readonly #stop = sharedAbort();
   /** Shards whose batches of the last run are being sent. */
   readonly #recovering = new Map<number, Promise<void>>();
   #closing: Promise<void> | undefined;

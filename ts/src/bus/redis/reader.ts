@@ -2,7 +2,7 @@
 import { door } from '../../backend/choose.js';
 import { Backoff, delay } from '../../flow/index.js';
 import { type ShardPage, TransportError } from '../transport.js';
-import { linked } from '../wire/abort.js';
+import { linked, sharedAbort } from '../wire/abort.js';
 import { PackedPage } from '../wire/page.js';
 import { classify } from './classify.js';
 import { Lane, whileRunning } from './connection.js';
@@ -25,7 +25,7 @@ export class StreamReader {
   readonly #warn: (text: string) => void;
   /** Unreadable entries are reported once. */
   #warned = false;
-  readonly #closing = new AbortController();
+  readonly #closing = sharedAbort();
 
   constructor(settings: RedisSettings, target: RedisTarget, lane: Lane, warn: (text: string) => void) {
     this.#settings = settings;

@@ -1,3 +1,12 @@
+import { setMaxListeners } from 'node:events';
+
+/** A controller whose signal any number of shards may listen to. */
+export function sharedAbort(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
+}
+
 /** A signal that aborts with the first of others. */
 export interface LinkedSignal {
   readonly signal: AbortSignal;
@@ -7,7 +16,7 @@ export interface LinkedSignal {
 
 /** Links signals. `AbortSignal.any` would do, but holds on to its sources for as long as they live. */
 export function linked(...sources: AbortSignal[]): LinkedSignal {
-  const controller = new AbortController();
+  const controller = sharedAbort();
   const abort = () => controller.abort();
   for (const source of sources) {
     if (source.aborted) abort();
