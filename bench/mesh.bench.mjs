@@ -3,7 +3,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { NetMesh } from '../dist/mesh/index.js';
+import { NetMesh } from 'meshring/core';
 
 const PSK = '42'.repeat(32);
 const WINDOW = 4 << 20;

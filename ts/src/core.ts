@@ -4,3 +4,4 @@ export * from './core/capabilities.js';
 export * from './core/cortex.js';
 export * from './core/identity.js';
 export * from './core/redex.js';
+export { MeshNode, NetMesh, NetStream } from './mesh/index.js';

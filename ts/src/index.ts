@@ -53,6 +53,16 @@ export {
 } from './cortex.js';
 export { MeshringError } from './errors.js';
 export * from './identity.js';
+export {
+  BackpressureError,
+  MeshNode,
+  type MeshNodeConfig,
+  type MeshStream,
+  NotConnectedError,
+  type Reliability,
+  type StreamConfig,
+  type StreamStats,
+} from './mesh.js';
 export * from './node.js';
 export * from './redis-dedup.js';
 export * from './stream.js';

@@ -5,4 +5,11 @@ export type { MeshConfig, PeerEvent, PeerInfo } from './core-node.js';
 export { CoreNode } from './core-node.js';
 export type { EventFilter, MeshEvent } from './inbox.js';
 export { MeshNode, type MeshStream } from './mesh-node.js';
-export { type MeshStoredEvent, NetMesh, NetStream, type StreamConfig, type StreamStats } from './net-mesh.js';
+export {
+  type MeshStoredEvent,
+  NetMesh,
+  NetStream,
+  type Reliability,
+  type StreamConfig,
+  type StreamStats,
+} from './net-mesh.js';

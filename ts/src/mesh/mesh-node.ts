@@ -37,7 +37,7 @@ export class MeshNode {
   readonly #mesh: NetMesh;
 
   private constructor(mesh: NetMesh) {
-    if (!making) throw new TypeError('use MeshNode.create');
+    if (!making) throw new TypeError('MeshNode has no public constructor; use await MeshNode.create(config)');
     this.#mesh = mesh;
     Object.defineProperty(this, 'native', { value: mesh, enumerable: false });
   }

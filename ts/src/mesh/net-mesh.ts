@@ -6,12 +6,15 @@ import { CLOSED, CoreNode, checkTarget, type MeshConfig, type PeerEvent, type Pe
 import { frame, MAX_EVENT_BYTES } from './frames.js';
 import type { EventFilter, MeshEvent } from './inbox.js';
 
+/** What a stream promises; see `StreamConfig`. */
+export type Reliability = 'fire_and_forget' | 'reliable';
+
 /** How a stream is opened. */
 export interface StreamConfig {
   /** Any 64-bit number but the highest. */
   streamId: bigint;
   /** Between nodes of ours `reliable` = no loss, no duplicates, in order; toward 0.19.0 it is a flag. Default `'fire_and_forget'`. */
-  reliability?: 'fire_and_forget' | 'reliable';
+  reliability?: Reliability;
   /** Send window in bytes on the wire, 0..2^32−1; 0 = none. Default 65536. */
   windowBytes?: number;
   /** Share in the transmit order, 0..255; 0 acts as 1. Default 1. */

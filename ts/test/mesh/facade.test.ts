@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { BackpressureError, NotConnectedError } from '../../src/errors.js';
-import { MeshNode } from '../../src/mesh/index.js';
+import { BackpressureError, NotConnectedError } from '../../src/index.js';
+import { MeshNode } from '../../src/mesh.js';
 
 const PSK = '42'.repeat(32);
 
@@ -23,7 +23,9 @@ it('MeshNode gives error classes and hides its lower node', async () => {
     await expect(a.sendOnStream(stream, [Buffer.from('x')])).rejects.toThrow(NotConnectedError);
     expect(Object.keys(a)).toEqual([]);
     expect(a._native.nodeId()).toBe(a.nodeId());
-    expect(() => new (MeshNode as unknown as new () => MeshNode)()).toThrow(TypeError);
+    expect(() => new (MeshNode as unknown as new () => MeshNode)()).toThrow(
+      new TypeError('MeshNode has no public constructor; use await MeshNode.create(config)'),
+    );
     expect(a.entityId()).toHaveLength(32);
     expect(new BackpressureError().message).toBe('stream would block (queue full)');
     expect(new NotConnectedError().message).toBe('stream not connected');
