@@ -290,7 +290,9 @@ export class Staging {
     Atomics.store(this.i32, STAGED, tail);
     if (this.at >= this.mark) this.reachedMark();
     if (Atomics.load(this.i32, CLOSED) === 0) return true;
-    // Closed while this event was staged: it counts if the last sweep has taken it.
+    // Closed while this event was staged: it counts if the last sweep takes it. The call waits for that sweep, which
+    // runs under the same lock.
+    this.drainRing();
     return ((Atomics.load(this.i32, HEAD) - tail) | 0) >= 0;
   }
 
