@@ -273,3 +273,40 @@ export class NotConnectedError extends Error {
     this.name = 'NotConnectedError';
   }
 }
+
+/** What can go wrong with a channel; `unauthorized` comes as {@link ChannelAuthError}. */
+export type ChannelErrorKind =
+  | 'invalid-name'
+  | 'invalid-config'
+  | 'unknown-channel'
+  | 'rate-limited'
+  | 'too-many-channels'
+  | 'no-session'
+  | 'timeout'
+  | 'publish-denied'
+  | 'all-failed'
+  | 'too-large'
+  | 'rejected'
+  | 'limit'
+  | 'unauthorized';
+
+/** A channel method failed: `channel: …`. */
+export class ChannelError extends Error {
+  /** Stable word for the condition. */
+  readonly kind: ChannelErrorKind;
+
+  constructor(detail?: string, options: { kind?: ChannelErrorKind; cause?: unknown } = {}) {
+    super(detail ?? 'channel error', options.cause === undefined ? undefined : { cause: options.cause });
+    Object.setPrototypeOf(this, new.target.prototype);
+    this.name = 'ChannelError';
+    this.kind = options.kind ?? 'rejected';
+  }
+}
+
+/** The publisher refused the subscription: capabilities, token or subnet. */
+export class ChannelAuthError extends ChannelError {
+  constructor(detail?: string, options: { cause?: unknown } = {}) {
+    super(detail ?? 'channel: unauthorized', { ...options, kind: 'unauthorized' });
+    this.name = 'ChannelAuthError';
+  }
+}

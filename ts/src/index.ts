@@ -55,13 +55,22 @@ export { MeshringError } from './errors.js';
 export * from './identity.js';
 export {
   BackpressureError,
+  ChannelAuthError,
+  type ChannelConfig,
+  ChannelError,
+  type ChannelMessage,
   MeshNode,
   type MeshNodeConfig,
   type MeshStream,
   NotConnectedError,
+  type OnFailure,
+  type PublishConfig,
+  type PublishReport,
   type Reliability,
   type StreamConfig,
   type StreamStats,
+  type SubscribeOptions,
+  type Visibility,
 } from './mesh.js';
 export * from './node.js';
 export * from './redis-dedup.js';

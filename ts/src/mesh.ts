@@ -1,6 +1,17 @@
-/** `meshring/mesh`: nodes of an encrypted mesh and their streams. */
-export { BackpressureError, NotConnectedError } from './errors.js';
+/** `meshring/mesh`: nodes of an encrypted mesh, their streams, channels and discovery. */
 export {
+  BackpressureError,
+  ChannelAuthError,
+  ChannelError,
+  type ChannelErrorKind,
+  NotConnectedError,
+} from './errors.js';
+export {
+  type AnnounceOptions,
+  type ChannelConfig,
+  type ChannelMessage,
+  type ChannelStream,
+  type ChannelStreamOptions,
   type EventFilter,
   type MeshConfig as MeshNodeConfig,
   type MeshEvent,
@@ -8,9 +19,16 @@ export {
   type MeshStoredEvent,
   type MeshStream,
   NetStream,
+  type OnFailure,
   type PeerEvent,
   type PeerInfo,
+  type PublishConfig,
+  type PublishReport,
   type Reliability,
   type StreamConfig,
   type StreamStats,
+  type SubscribeOptions,
+  type SubscriberInfo,
+  type SubscriptionInfo,
+  type Visibility,
 } from './mesh/index.js';

@@ -31,6 +31,8 @@ export interface AnnouncerOptions {
 interface Baseline {
   readonly tags: readonly string[];
   readonly metadata: ReadonlyMap<string, string>;
+  /** Life in seconds. */
+  readonly ttlSecs: number;
 }
 
 /** Makes the announcements of one node: versions, signatures, the rate limit, renewals. */
@@ -66,11 +68,11 @@ export class Announcer {
 
   /**
    * Announces a set. Throws `MeshringError`: `invalid-argument` for wrong types, `too-large` for a set that would not
-   * survive the longest way; what was announced before stays then.
+   * survive the longest way; what was announced before stays then. `ttlSecs`: life of this set, instead of the usual one.
    */
-  announce(caps: CapabilitySet): Announcement {
+  announce(caps: CapabilitySet, ttlSecs = this.#ttlSecs): Announcement {
     const { tags, metadata } = projectCapabilities(caps);
-    return this.#make({ tags, metadata: new Map(Object.entries(metadata)) });
+    return this.#make({ tags, metadata: new Map(Object.entries(metadata)), ttlSecs });
   }
 
   /** Changes the node's own tags (chains, heat) and announces. Nothing happens before the first `announce`. */
@@ -118,7 +120,7 @@ export class Announcer {
   }
 
   get #renewMs(): number {
-    return this.#ttlSecs * 500;
+    return (this.#baseline?.ttlSecs ?? this.#ttlSecs) * 500;
   }
 
   #make(baseline: Baseline): Announcement {
@@ -132,7 +134,7 @@ export class Announcer {
         entityId: new Uint8Array(this.#identity.entityId),
         version,
         timestampNs,
-        ttlSecs: this.#ttlSecs,
+        ttlSecs: baseline.ttlSecs,
         tags: announcedTags(baseline.tags, this.#services, this.#nat),
         metadata: baseline.metadata,
         hopCount: 0,

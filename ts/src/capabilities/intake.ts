@@ -112,9 +112,16 @@ export class AnnouncementIntake {
     return { dropped: undefined, announcement: a, indexed, verified, pins, forward };
   }
 
-  /** Forgets a failed peer: its entity, and its entry in the index. */
+  /** Forgets a failed peer: its entity, and its announcement. */
   peerFailed(peer: bigint): void {
     this.#entities.delete(peer);
+    this.forgetAnnouncement(peer);
+  }
+
+  /** Forgets what a node announced, its version, and that it was seen: a restarted node may count from 1 again. */
+  forgetAnnouncement(peer: bigint): void {
+    const version = this.#options.index.get(peer)?.version;
+    for (const direct of [true, false]) this.#seen.delete(`${peer}:${version}:${direct}`);
     this.#options.index.remove(peer);
   }
 

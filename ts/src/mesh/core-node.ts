@@ -1,11 +1,13 @@
 /** What `NetMesh` and `MeshNode` share: one engine, its pending calls, its events. */
 import { CALL, type RawMesh } from '../backend/mesh.js';
 import { MeshringError } from '../errors.js';
-import { nodeIdOf, originHashOf, publicKeyOf } from '../identity/index.js';
+import { nodeIdOf, originHashOf, publicKeyOf, signWith } from '../identity/index.js';
 import { platform } from '../platform/node.js';
+import { compilePolicy, packSubnet, type SubnetId, type SubnetPolicy } from '../subnets/index.js';
 import { type Packet, type PEER_CHANGES, readHappenings } from './batch.js';
 import { checkAddress, checkHex, checkInteger, checkU64 } from './check.js';
 import { type MeshDriver, openDriver } from './driver.js';
+import { frame } from './frames.js';
 import { Inbox } from './inbox.js';
 
 /** Options of a mesh node (30 §2). Fields marked + are additions to the published 0.19.0 options. */
@@ -22,6 +24,18 @@ export interface MeshConfig {
   numShards?: number;
   /** Fixes entity id and node id: 32 bytes. Default random. */
   identitySeed?: Uint8Array;
+  /** Between removals of expired announcements, ms. Default 60000; 0 acts as 1000. */
+  capabilityGcIntervalMs?: number;
+  /** Whether unsigned announcements are dropped. Default true. */
+  requireSignedCapabilities?: boolean;
+  /** This node's subnet. Default global. */
+  subnet?: SubnetId;
+  /** Derives the subnets of others from their tags. Default none. */
+  subnetPolicy?: SubnetPolicy;
+  /** + Peers of unknown subnet: as if global (default), or kept off every channel that is not `global`. */
+  unknownSubnet?: 'global' | 'deny';
+  /** + Publishes of channels that were not subscribed to: kept for `poll` (default), or dropped. */
+  unsolicited?: 'queue' | 'drop';
   /** + X25519 secret of 32 bytes that keeps the public key over restarts. Default: new for each node. */
   staticKey?: Uint8Array;
   /** + Inbound events that wait at most. Default 65536. */
@@ -99,8 +113,11 @@ export class CoreNode {
   #holds = 0;
   #holder: ReturnType<typeof setInterval> | undefined;
 
-  private constructor(driver: MeshDriver, entityId: Uint8Array, numShards: number) {
+  readonly #seed: Uint8Array;
+
+  private constructor(driver: MeshDriver, seed: Uint8Array, entityId: Uint8Array, numShards: number) {
     this.driver = driver;
+    this.#seed = seed;
     this.inbox = new Inbox(driver);
     this.entityId = entityId;
     this.nodeId = nodeIdOf(entityId);
@@ -123,8 +140,10 @@ export class CoreNode {
     if (!Number.isInteger(shards) || shards < 0 || shards > 65_535) {
       throw new MeshringError('invalid-config', `num_shards must be in [0, 65535]; got ${shards}`);
     }
+    if (config.subnet !== undefined && config.subnet !== null) packSubnet(config.subnet);
+    if (config.subnetPolicy !== undefined && config.subnetPolicy !== null) compilePolicy(config.subnetPolicy);
     const random = crypto.getRandomValues(new Uint8Array(96));
-    const seed = config.identitySeed ?? random.slice(64);
+    const seed = Uint8Array.from(config.identitySeed ?? random.subarray(64));
     if (seed.length !== 32) {
       throw new MeshringError('invalid-config', `identity_seed must be 32 bytes, got ${seed.length}`);
     }
@@ -148,7 +167,7 @@ export class CoreNode {
     keys.set(random.subarray(32, 64), 64);
     try {
       const driver = await openDriver(config.bindAddr, { nodeId: nodeIdOf(entityId), keys, numbers });
-      return new CoreNode(driver, entityId, shards);
+      return new CoreNode(driver, seed, entityId, shards);
     } finally {
       keys.fill(0);
       psk.fill(0);
@@ -305,6 +324,27 @@ export class CoreNode {
     };
   }
 
+  /** Ed25519 signature of the node's identity. */
+  sign(message: Uint8Array): Uint8Array {
+    return signWith(this.#seed, message);
+  }
+
+  /** Sends one message of a subprotocol without retransmission; `false` when it could not be sent. */
+  sendMessage(peer: bigint, subprotocol: number, message: Uint8Array): boolean {
+    if (this.closed) return false;
+    const { bytes, length } = frame([message]);
+    const sent = this.driver.raw.sendTo(this.driver.now(), peer, subprotocol, bytes, length, 1);
+    this.driver.flush();
+    return sent === 1;
+  }
+
+  readonly #closeListeners: (() => void)[] = [];
+
+  /** Calls the listener once, when the node shuts down. */
+  onClose(listener: () => void): void {
+    this.#closeListeners.push(listener);
+  }
+
   /** All peers. */
   peers(): PeerInfo[] {
     const list = JSON.parse(this.driver.raw.peers()) as (Omit<PeerInfo, 'id' | 'rttMs'> & {
@@ -322,6 +362,7 @@ export class CoreNode {
   async shutdown(drainMs: number): Promise<void> {
     if (this.#state !== 'open') throw new MeshringError('closed', 'already shut down');
     this.#state = 'closing';
+    for (const listener of this.#closeListeners.splice(0)) listener();
     const end = performance.now() + drainMs;
     while (!this.driver.raw.isDrained() && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 2));

@@ -15,6 +15,8 @@ export interface MeshEvent {
   readonly index: number;
   /** Low 16 bits of the channel's hash, low 32 of the origin's, on channel publishes. */
   readonly publish?: { readonly channelHash: number; readonly originHash: number };
+  /** The channel, when this node subscribed to it at the sender. */
+  readonly channel?: string;
   /** The event. */
   readonly bytes: Uint8Array;
 }
@@ -29,8 +31,14 @@ export interface EventFilter {
   readonly signal?: AbortSignal;
 }
 
+/** A filter of the package's own iterators. */
+interface Selection extends EventFilter {
+  /** Only events of this subscribed channel. */
+  readonly channel?: string;
+}
+
 interface Reader {
-  readonly filter: EventFilter;
+  readonly filter: Selection;
   readonly queue: MeshEvent[];
   notify: () => void;
   ended: boolean;
@@ -44,8 +52,12 @@ const READER_LIMIT = 4096;
 const UNREAD_LIMIT = 65_536;
 const BATCH = 4096;
 
-function wants({ peer, streamId }: EventFilter, event: MeshEvent): boolean {
-  return (peer === undefined || peer === event.peerNodeId) && (streamId === undefined || streamId === event.streamId);
+function wants({ channel, peer, streamId }: Selection, event: MeshEvent): boolean {
+  return (
+    (peer === undefined || peer === event.peerNodeId) &&
+    (streamId === undefined || streamId === event.streamId) &&
+    (channel === undefined || channel === event.channel)
+  );
 }
 
 function isPublish(packet: Packet): boolean {
@@ -64,6 +76,10 @@ export class Inbox {
   #unread: MeshEvent[] = [];
   #at = 0;
   #closed = false;
+  /** The subscribed channel of a publish; `undefined` when it was not asked for. */
+  channelOf: (packet: Packet) => string | undefined = () => undefined;
+  /** Whether publishes that were not asked for are dropped instead of kept for `poll`. */
+  dropsUnsolicited = false;
 
   constructor(driver: MeshDriver) {
     this.#driver = driver;
@@ -74,18 +90,20 @@ export class Inbox {
     this.#driver.flush();
     const out: MeshEvent[] = [];
     for (const packet of readPackets(batch)) {
-      const publish = isPublish(packet)
-        ? { channelHash: packet.channelHash, originHash: packet.originHash }
-        : undefined;
       const { peer: peerNodeId, streamId, sequence, events } = packet;
-      for (let index = 0; index < events.length; index++) {
-        const bytes = events[index] as Uint8Array;
-        out.push(
-          publish
-            ? { peerNodeId, streamId, sequence, index, publish, bytes }
-            : { peerNodeId, streamId, sequence, index, bytes },
-        );
+      if (!isPublish(packet)) {
+        events.forEach((bytes, index) => {
+          out.push({ peerNodeId, streamId, sequence, index, bytes });
+        });
+        continue;
       }
+      const channel = this.channelOf(packet);
+      if (channel === undefined && this.dropsUnsolicited) continue;
+      const publish = { channelHash: packet.channelHash, originHash: packet.originHash };
+      const of = channel === undefined ? { publish } : { publish, channel };
+      events.forEach((bytes, index) => {
+        out.push({ peerNodeId, streamId, sequence, index, ...of, bytes });
+      });
     }
     return out;
   }
@@ -161,7 +179,7 @@ export class Inbox {
   }
 
   /** Events from now on (and those that nobody has taken), as they arrive. */
-  async *events(filter: EventFilter = {}): AsyncGenerator<MeshEvent, void, void> {
+  async *events(filter: Selection = {}): AsyncGenerator<MeshEvent, void, void> {
     const reader: Reader = { filter, queue: [], notify: () => {}, ended: this.#closed };
     const abort = () => {
       reader.ended = true;

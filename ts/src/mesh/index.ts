@@ -1,10 +1,23 @@
 /** Mesh nodes. */
+export type { ChannelConfig } from '../channels/index.js';
+export type { Visibility } from '../subnets/index.js';
 export type { Packet } from './batch.js';
 export { BusLink, type BusLinkOptions } from './bus-link.js';
+export type {
+  AnnounceOptions,
+  ChannelMessage,
+  ChannelStream,
+  ChannelStreamOptions,
+  OnFailure,
+  PublishConfig,
+  PublishReport,
+  SubscriberInfo,
+  SubscriptionInfo,
+} from './control/index.js';
 export type { MeshConfig, PeerEvent, PeerInfo } from './core-node.js';
 export { CoreNode } from './core-node.js';
 export type { EventFilter, MeshEvent } from './inbox.js';
-export { MeshNode, type MeshStream } from './mesh-node.js';
+export { MeshNode, type MeshStream, type SubscribeOptions } from './mesh-node.js';
 export {
   type MeshStoredEvent,
   NetMesh,

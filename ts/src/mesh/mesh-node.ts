@@ -1,5 +1,20 @@
 /** `MeshNode`: the facade's mesh node, with error classes. Channels and capabilities are put on top of it. */
-import { BackpressureError, NotConnectedError } from '../errors.js';
+import type { CapabilityFilter, CapabilitySet, ScopeFilter } from '../capabilities/index.js';
+import type { ChannelConfig } from '../channels/index.js';
+import { BackpressureError, MeshringError, NotConnectedError } from '../errors.js';
+import { Token } from '../identity/index.js';
+import type { SubnetId } from '../subnets/index.js';
+import {
+  type AnnounceOptions,
+  type ChannelStream,
+  type ChannelStreamOptions,
+  type ControlPlane,
+  classifyChannelError,
+  type PublishConfig,
+  type PublishReport,
+  type SubscriberInfo,
+  type SubscriptionInfo,
+} from './control/index.js';
 import type { CoreNode, MeshConfig, PeerEvent, PeerInfo } from './core-node.js';
 import type { EventFilter, MeshEvent } from './inbox.js';
 import { type MeshStoredEvent, NetMesh, type NetStream, type StreamConfig, type StreamStats } from './net-mesh.js';
@@ -30,6 +45,34 @@ async function classify(work: Promise<void>): Promise<void> {
   }
 }
 
+async function channelWork<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw classifyChannelError(error);
+  }
+}
+
+function channelCall<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw classifyChannelError(error);
+  }
+}
+
+/** Options of `subscribeChannel`. */
+export interface SubscribeOptions {
+  /** What the publisher wants to see. */
+  token?: Token | Uint8Array;
+  /** + Queue group: of its members one receives each payload. */
+  queueGroup?: string;
+}
+
+function bytesOf(token: Token | Uint8Array | undefined): Uint8Array | undefined {
+  return token instanceof Token ? token.toBuffer() : token;
+}
+
 let making = false;
 
 /** A mesh node (30 §1). */
@@ -56,6 +99,11 @@ export class MeshNode {
   /** @internal Engine, queues and message handlers, for the subsystems on top. */
   static coreOf(node: MeshNode): CoreNode {
     return NetMesh.coreOf(node.#mesh);
+  }
+
+  /** @internal Discovery and channels, for the subsystems on top. */
+  static controlOf(node: MeshNode): ControlPlane {
+    return NetMesh.controlOf(node.#mesh);
   }
 
   /** The lower-level node; for compatibility only. */
@@ -207,6 +255,102 @@ export class MeshNode {
   /** + Counters: datagrams, drops by cause, retransmissions. */
   stats(): Record<string, number> {
     return this.#mesh.stats();
+  }
+
+  /**
+   * Announces what this node offers: to all peers (at most every ten seconds, the latest counts), to each new peer, and
+   * anew before it expires. Rejects for wrong types, and for a set of more than 8093 bytes.
+   */
+  announceCapabilities(caps: CapabilitySet, opts: AnnounceOptions = {}): Promise<void> {
+    return this.#mesh.announceCapabilities(caps, opts);
+  }
+
+  /** Ids of the nodes that satisfy a filter, this one included; in no particular order. */
+  findNodes(filter: CapabilityFilter): bigint[] {
+    return this.#mesh.findNodes(filter);
+  }
+
+  /** The same, within a scope. */
+  findNodesScoped(filter: CapabilityFilter, scope: ScopeFilter): bigint[] {
+    return this.#mesh.findNodesScoped(filter, scope);
+  }
+
+  /** + Subnet of a peer by this node's policy; `undefined` when unknown. */
+  peerSubnet(peerNodeId: bigint): SubnetId | undefined {
+    return this.#mesh.peerSubnet(peerNodeId);
+  }
+
+  /** Adds or replaces a channel that others may subscribe to at this node; throws `ChannelError`. */
+  registerChannel(config: ChannelConfig): void {
+    channelCall(() => this.#mesh.registerChannel(config));
+  }
+
+  /** + Removes a channel and its subscribers; `false` when there is none. */
+  unregisterChannel(name: string): boolean {
+    return this.#mesh.unregisterChannel(name);
+  }
+
+  /** + Registered channels. */
+  channels(): ChannelConfig[] {
+    return this.#mesh.channels();
+  }
+
+  /** + Subscribers of a channel of this node, with what was delivered to them. */
+  subscribers(channel: string): SubscriberInfo[] {
+    return this.#mesh.subscribers(channel);
+  }
+
+  /** + Subscriptions of this node. Lost ones are asked for again as soon as the publisher is back. */
+  subscriptions(): SubscriptionInfo[] {
+    return this.#mesh.subscriptions();
+  }
+
+  /**
+   * Subscribes to a channel of a peer. Rejects with `ChannelAuthError` when it is not allowed, `ChannelError` for every
+   * other refusal and after 5 s without an answer, `TokenError` for a malformed token.
+   */
+  subscribeChannel(publisherNodeId: bigint, channel: string, opts: SubscribeOptions = {}): Promise<void> {
+    const { token, queueGroup } = opts ?? {};
+    const more = queueGroup === undefined ? {} : { queueGroup };
+    return channelWork(() => this.#mesh.subscribeChannel(publisherNodeId, channel, bytesOf(token), more));
+  }
+
+  /** Ends a subscription; fine when there is none. */
+  unsubscribeChannel(publisherNodeId: bigint, channel: string): Promise<void> {
+    return channelWork(() => this.#mesh.unsubscribeChannel(publisherNodeId, channel));
+  }
+
+  /** Sends a payload of at most 8108 bytes to every subscriber of a channel; rejects with `ChannelError`. */
+  publish(channel: string, payload: Buffer, config?: PublishConfig): Promise<PublishReport> {
+    return channelWork(() => this.#mesh.publish(channel, payload, config));
+  }
+
+  /** + Sends several payloads to every subscriber, all or none of them, in as few packets as possible. */
+  publishMany(channel: string, payloads: readonly Buffer[], config?: PublishConfig): Promise<PublishReport> {
+    return channelWork(() => this.#mesh.publishMany(channel, payloads, config));
+  }
+
+  /**
+   * + Messages of a channel as they arrive. With `publisher` it subscribes there first (`ready` tells when) and ends the
+   * subscription with the iteration; without, it shows what `subscribeChannel` subscribed to.
+   */
+  subscribe(
+    channel: string,
+    opts: Omit<ChannelStreamOptions, 'token'> & { token?: Token | Uint8Array } = {},
+  ): ChannelStream {
+    return channelCall(() =>
+      NetMesh.controlOf(this.#mesh).subscribe(channel, { ...opts, token: bytesOf(opts.token) }, classifyChannelError),
+    );
+  }
+
+  /** + Keeps a token: a delegation that proves an issuer, or what a subscriber need not present. */
+  installToken(token: Token | Uint8Array): void {
+    channelCall(() => this.#mesh.installToken(token instanceof Token ? token.toBuffer() : token));
+  }
+
+  /** For tests of the published package; this build has no test helpers. */
+  _testInjectSyntheticPeer(_nodeId: bigint): void {
+    throw new MeshringError('unsupported', 'testInjectSyntheticPeer: NAPI build missing `test-helpers` feature');
   }
 
   /** Ends the node: up to `drainMs` (default 1000) for unacknowledged events, then goodbye. */

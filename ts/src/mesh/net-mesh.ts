@@ -1,7 +1,20 @@
 /** `NetMesh` and `NetStream`: the lower-level mesh node, whose errors are plain. */
 import { CALL, REFUSED } from '../backend/mesh.js';
+import type { CapabilityFilter, CapabilitySet, ScopeFilter } from '../capabilities/index.js';
+import type { ChannelConfig } from '../channels/index.js';
 import { MeshringError, wrongType } from '../errors.js';
+import type { SubnetId } from '../subnets/index.js';
 import { checkAddress, checkInteger, checkU64 } from './check.js';
+import {
+  type AnnounceOptions,
+  type ChannelStream,
+  type ChannelStreamOptions,
+  ControlPlane,
+  type PublishConfig,
+  type PublishReport,
+  type SubscriberInfo,
+  type SubscriptionInfo,
+} from './control/index.js';
 import { CLOSED, CoreNode, checkTarget, type MeshConfig, type PeerEvent, type PeerInfo, shown } from './core-node.js';
 import { frame, MAX_EVENT_BYTES } from './frames.js';
 import type { EventFilter, MeshEvent } from './inbox.js';
@@ -119,19 +132,26 @@ function checkEvents(method: string, events: readonly Uint8Array[]): void {
 /** A mesh node (30 §1). */
 export class NetMesh {
   readonly #core: CoreNode;
+  readonly #control: ControlPlane;
 
-  private constructor(core: CoreNode) {
+  private constructor(core: CoreNode, config: MeshConfig) {
     this.#core = core;
+    this.#control = new ControlPlane(core, config);
   }
 
   /** Binds the socket; nothing is answered before `accept`, `connect` or `start`. */
   static async create(config: MeshConfig): Promise<NetMesh> {
-    return new NetMesh(await CoreNode.create(config));
+    return new NetMesh(await CoreNode.create(config), config);
   }
 
   /** @internal Engine, queues and message handlers, for the subsystems on top. */
   static coreOf(node: NetMesh): CoreNode {
     return node.#core;
+  }
+
+  /** @internal Discovery and channels, for the subsystems on top. */
+  static controlOf(node: NetMesh): ControlPlane {
+    return node.#control;
   }
 
   /** Ed25519 public key of the identity, 32 bytes. */
@@ -462,7 +482,93 @@ export class NetMesh {
 
   /** + Counters: datagrams, drops by cause, retransmissions. */
   stats(): Record<string, number> {
-    return JSON.parse(this.#core.raw.stats()) as Record<string, number>;
+    return { ...(JSON.parse(this.#core.raw.stats()) as Record<string, number>), ...this.#control.stats() };
+  }
+
+  /**
+   * Announces what this node offers: to all peers (at most every ten seconds, the latest counts), to each new peer, and
+   * anew before it expires. Rejects for wrong types, and for a set of more than 8093 bytes.
+   */
+  announceCapabilities(caps: CapabilitySet, opts: AnnounceOptions = {}): Promise<void> {
+    return this.#control.announce(caps, opts);
+  }
+
+  /** Ids of the nodes that satisfy a filter, this one included; in no particular order. */
+  findNodes(filter: CapabilityFilter): bigint[] {
+    return this.#control.findNodes(filter);
+  }
+
+  /** The same, within a scope. */
+  findNodesScoped(filter: CapabilityFilter, scope: ScopeFilter): bigint[] {
+    return this.#control.findNodesScoped(filter, scope);
+  }
+
+  /** + Subnet of a peer by this node's policy; `undefined` when unknown. */
+  peerSubnet(peerNodeId: bigint): SubnetId | undefined {
+    return this.#control.peerSubnet(peerNodeId);
+  }
+
+  /** Adds or replaces a channel that others may subscribe to at this node. */
+  registerChannel(config: ChannelConfig): void {
+    this.#control.registerChannel(config);
+  }
+
+  /** + Removes a channel and its subscribers; `false` when there is none. */
+  unregisterChannel(name: string): boolean {
+    return this.#control.unregisterChannel(name);
+  }
+
+  /** + Registered channels. */
+  channels(): ChannelConfig[] {
+    return this.#control.channels();
+  }
+
+  /** + Subscribers of a channel of this node, with what was delivered to them. */
+  subscribers(channel: string): SubscriberInfo[] {
+    return this.#control.subscribers(channel);
+  }
+
+  /** + Subscriptions of this node. Lost ones are asked for again as soon as the publisher is back. */
+  subscriptions(): SubscriptionInfo[] {
+    return this.#control.listSubscriptions();
+  }
+
+  /** Subscribes to a channel of a peer; rejects with the reason of the refusal, or after 5 s without an answer. */
+  subscribeChannel(
+    publisherNodeId: bigint,
+    channel: string,
+    token?: Uint8Array,
+    opts: { queueGroup?: string } = {},
+  ): Promise<void> {
+    return this.#control.subscribeChannel(publisherNodeId, channel, { token, queueGroup: opts.queueGroup });
+  }
+
+  /** Ends a subscription; fine when there is none. */
+  unsubscribeChannel(publisherNodeId: bigint, channel: string): Promise<void> {
+    return this.#control.unsubscribeChannel(publisherNodeId, channel);
+  }
+
+  /** Sends a payload of at most 8108 bytes to every subscriber of a channel. */
+  publish(channel: string, payload: Buffer, config?: PublishConfig): Promise<PublishReport> {
+    return this.#control.publish(channel, [payload], config);
+  }
+
+  /** + Sends several payloads to every subscriber, all or none of them, in as few packets as possible. */
+  publishMany(channel: string, payloads: readonly Buffer[], config?: PublishConfig): Promise<PublishReport> {
+    return this.#control.publish(channel, payloads, config);
+  }
+
+  /**
+   * + Messages of a channel as they arrive. With `publisher` it subscribes there first and ends the subscription with the
+   * iteration; without, it shows what `subscribeChannel` subscribed to.
+   */
+  subscribe(channel: string, opts: ChannelStreamOptions = {}): ChannelStream {
+    return this.#control.subscribe(channel, opts);
+  }
+
+  /** + Keeps a token: a delegation that proves an issuer, or what a subscriber need not present. */
+  installToken(token: Uint8Array): void {
+    this.#control.installToken(token);
   }
 
   /** Ends the node: up to `drainMs` (default 1000) for unacknowledged events, then goodbye. */

@@ -1,0 +1,249 @@
+/** Announcements of one node over its sessions, and the index of what the others announced (40 §6–§8). */
+import {
+  ANNOUNCEMENT_SUBPROTOCOL,
+  type Announcement,
+  AnnouncementIntake,
+  Announcer,
+  type CapabilityFilter,
+  CapabilityIndex,
+  type CapabilitySet,
+  type IndexedNode,
+  localCopy,
+  type NatClass,
+  type ScopeFilter,
+} from '../../capabilities/index.js';
+import { ChannelRate } from '../../channels/index.js';
+import { assignSubnet, type CompiledPolicy } from '../../subnets/index.js';
+import type { Packet } from '../batch.js';
+import type { ControlHost, PeerTable } from './host.js';
+
+/** Options of the service. */
+export interface CapabilityServiceOptions {
+  /** Whether unsigned announcements are dropped; default true. */
+  readonly requireSigned?: boolean;
+  /** Own subnet, packed. */
+  readonly ownSubnet: number;
+  /** Derives the subnets of others from what they announce. */
+  readonly policy?: CompiledPolicy | undefined;
+}
+
+/** Announcements that one session peer may send per second; a burst may be as large. */
+const PER_PEER_AND_SECOND = 2000;
+
+/** Nodes whose announcements a new peer is told. */
+const MAX_PASSED = 1024;
+
+/** Announces, forwards, indexes, forgets. */
+export class CapabilityService {
+  readonly index: CapabilityIndex;
+  readonly #host: ControlHost;
+  readonly #peers: PeerTable;
+  readonly #options: CapabilityServiceOptions;
+  readonly #announcer: Announcer;
+  readonly #intake: AnnouncementIntake;
+  readonly #subnets = new Map<bigint, number>();
+  readonly #rates = new Map<bigint, ChannelRate>();
+  /** Last announcement that each session peer made of itself, to be restored when it was silent only for a while. */
+  readonly #own = new Map<bigint, Uint8Array>();
+  /** Announcements of others as they are passed on, for peers that come later. */
+  readonly #passed = new Map<bigint, Uint8Array>();
+  #indexed: Announcement | undefined;
+  #flooded = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(host: ControlHost, peers: PeerTable, options: CapabilityServiceOptions) {
+    this.#host = host;
+    this.#peers = peers;
+    this.#options = options;
+    const { ownSubnet, policy, requireSigned = true } = options;
+    this.index = new CapabilityIndex({
+      ownNodeId: host.nodeId,
+      sameSubnet: (id) => {
+        const subnet = this.#subnets.get(id);
+        return subnet === undefined ? policy !== undefined : subnet === ownSubnet;
+      },
+    });
+    this.#intake = new AnnouncementIntake({ ownNodeId: host.nodeId, index: this.index, requireSigned });
+    this.#announcer = new Announcer({
+      identity: { nodeId: host.nodeId, entityId: host.entityId, sign: (message) => host.sign(message) },
+    });
+    host.onMessage(ANNOUNCEMENT_SUBPROTOCOL, (packet) => this.#receive(packet));
+  }
+
+  /** Announces a set; throws for wrong types and for a set that is too large. */
+  announce(caps: CapabilitySet, ttlSecs?: number): void {
+    this.#announcer.announce(caps, ttlSecs);
+    this.#pump();
+  }
+
+  /** Changes the node's own tags and announces; nothing before the first announcement. */
+  editTags(edit: (tags: readonly string[]) => string[]): void {
+    this.#announcer.editTags(edit);
+    this.#pump();
+  }
+
+  /** RPC services that the node serves. */
+  setServices(services: Iterable<string>): void {
+    this.#announcer.setServices(services);
+    this.#pump();
+  }
+
+  /** How the node is reached from outside. */
+  setNat(nat: NatClass, reflexAddr: string | undefined): void {
+    this.#announcer.setNat(nat, reflexAddr);
+    this.#pump();
+  }
+
+  /** Ids of the nodes that satisfy a filter. */
+  find(filter: CapabilityFilter): bigint[] {
+    return this.index.findNodes(filter);
+  }
+
+  /** The same within a scope. */
+  findScoped(filter: CapabilityFilter, scope: ScopeFilter): bigint[] {
+    return this.index.findNodesScoped(filter, scope);
+  }
+
+  /** What is known about a node. */
+  get(nodeId: bigint): IndexedNode | undefined {
+    return this.index.get(nodeId);
+  }
+
+  /** Tags that a node announced last. */
+  tagsOf(nodeId: bigint): readonly string[] {
+    return this.index.get(nodeId)?.tags ?? [];
+  }
+
+  /** Tags that this node announced last. */
+  ownTags(): readonly string[] {
+    return this.#announcer.latest?.tags ?? [];
+  }
+
+  /** Entity that a session peer proved to be. */
+  entityOf(peer: bigint): Uint8Array | undefined {
+    return this.#intake.entityOf(peer);
+  }
+
+  /** Subnet of a session peer, packed. */
+  subnetOf(peer: bigint): number | undefined {
+    return this.#subnets.get(peer);
+  }
+
+  /** A session was made: the peer gets to know us, and whom we know. */
+  peerJoined(peer: bigint): void {
+    this.#rates.delete(peer);
+    // Who comes again may have been restarted.
+    if (this.#own.delete(peer)) this.#intake.forgetAnnouncement(peer);
+    this.#greet(peer);
+    for (const [node, bytes] of this.#passed) {
+      if (!this.index.get(node)) this.#passed.delete(node);
+      else if (node !== peer) this.#host.sendMessage(peer, ANNOUNCEMENT_SUBPROTOCOL, bytes);
+    }
+  }
+
+  #greet(peer: bigint): void {
+    const bytes = this.#announcer.latestBytes;
+    if (bytes) this.#host.sendMessage(peer, ANNOUNCEMENT_SUBPROTOCOL, bytes);
+  }
+
+  /** A peer is silent: what it announced counts no longer. */
+  peerFailed(peer: bigint): void {
+    this.#intake.peerFailed(peer);
+    this.#subnets.delete(peer);
+  }
+
+  /** A silent peer speaks again, in the same session: it is known again, and it may have forgotten us. */
+  peerRecovered(peer: bigint): void {
+    const bytes = this.#own.get(peer);
+    if (bytes) this.#take(bytes, peer);
+    // The published peer remembers that it has seen this version, and takes only a new one.
+    if (this.#peers.get(peer)?.protocol !== 'meshring') this.#announcer.renew();
+    this.#greet(peer);
+    this.#pump();
+  }
+
+  /** A session ended. */
+  peerLeft(peer: bigint): void {
+    this.peerFailed(peer);
+    this.#own.delete(peer);
+    this.#rates.delete(peer);
+  }
+
+  /** Removes what is over. */
+  sweep(): void {
+    this.#intake.sweep();
+  }
+
+  /** Numbers for `stats()`. */
+  stats(): Record<string, number> {
+    let dropped = this.#flooded;
+    for (const [reason, count] of this.#intake.drops) if (reason !== 'seen' && reason !== 'own') dropped += count;
+    return { announcementsDropped: dropped, nodesIndexed: this.index.size };
+  }
+
+  /** No timer runs afterwards. */
+  close(): void {
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+  }
+
+  #receive(packet: Packet): void {
+    let rate = this.#rates.get(packet.peer);
+    if (!rate) {
+      rate = new ChannelRate(PER_PEER_AND_SECOND, performance.now());
+      this.#rates.set(packet.peer, rate);
+    }
+    for (const event of packet.events) {
+      if (rate.take(1, performance.now())) this.#take(event, packet.peer);
+      else this.#flooded += 1;
+    }
+  }
+
+  #take(bytes: Uint8Array, from: bigint): void {
+    const result = this.#intake.receive(bytes, from);
+    if (result.dropped !== undefined) return;
+    const { announcement, forward, pins } = result;
+    if (pins) {
+      this.#own.set(from, Uint8Array.from(bytes));
+      const { policy } = this.#options;
+      if (policy) this.#subnets.set(from, assignSubnet(policy, announcement.tags));
+    }
+    if (forward && result.indexed) {
+      this.#passed.delete(announcement.nodeId);
+      const [oldest] = this.#passed.keys();
+      if (this.#passed.size >= MAX_PASSED && oldest !== undefined) this.#passed.delete(oldest);
+      this.#passed.set(announcement.nodeId, forward);
+    }
+    if (forward) this.#forward(forward, announcement.nodeId, from);
+  }
+
+  /** Sends one copy per address, but neither back nor towards the origin. */
+  #forward(bytes: Uint8Array, origin: bigint, from: bigint): void {
+    const served = new Set([this.#peers.get(from)?.address, this.#peers.get(origin)?.address]);
+    for (const relayed of [false, true]) {
+      for (const [peer, { address, relayed: overRelay }] of this.#peers) {
+        if (overRelay !== relayed || peer === origin || peer === from || served.has(address)) continue;
+        served.add(address);
+        this.#host.sendMessage(peer, ANNOUNCEMENT_SUBPROTOCOL, bytes);
+      }
+    }
+  }
+
+  /** Does what is due and arms the timer for what will be. */
+  #pump(): void {
+    if (this.#host.closed) return;
+    const bytes = this.#announcer.poll();
+    const latest = this.#announcer.latest;
+    if (latest && latest !== this.#indexed) {
+      this.#indexed = latest;
+      this.index.index(localCopy(latest), true);
+    }
+    // Every session gets its copy, relayed ones too: only a node's own word proves who it is.
+    if (bytes) for (const peer of this.#peers.keys()) this.#host.sendMessage(peer, ANNOUNCEMENT_SUBPROTOCOL, bytes);
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    const deadline = this.#announcer.deadline();
+    if (deadline === undefined) return;
+    const wait = Math.min(2 ** 31 - 1, Math.max(1, Math.ceil(deadline - performance.now())));
+    this.#timer = setTimeout(() => this.#pump(), wait);
+    (this.#timer as { unref?: () => void }).unref?.();
+  }
+}

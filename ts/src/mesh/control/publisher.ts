@@ -1,0 +1,353 @@
+/** The publishing end of channels: who subscribed, and what goes out to them (32 §3–§7, §9). */
+
+import { REFUSED } from '../../backend/mesh.js';
+import {
+  AuthThrottle,
+  type ChannelConfig,
+  ChannelGate,
+  ChannelRate,
+  ChannelRegistry,
+  canonicalChannelHash,
+  channelNameProblem,
+  encodeMembership,
+  MEMBERSHIP_SUBPROTOCOL,
+  type MembershipMessage,
+  publishStreamId,
+  type RejectReason,
+  Roster,
+  wireChannelHash,
+} from '../../channels/index.js';
+import { wrongType } from '../../errors.js';
+import type { TokenCache } from '../../identity/index.js';
+import { checkInteger } from '../check.js';
+import { frame, MAX_EVENT_BYTES } from '../frames.js';
+import type { CapabilityService } from './capability-service.js';
+import { channelFailure } from './failure.js';
+import type { ControlHost } from './host.js';
+
+/** What happens when a subscriber cannot be reached. */
+export type OnFailure = 'best_effort' | 'fail_fast' | 'collect';
+
+/** How one payload is published. */
+export interface PublishConfig {
+  /** Default: the channel's `reliable`, else `'fire_and_forget'`. The first publish to a subscriber decides for its stream. */
+  reliability?: 'fire_and_forget' | 'reliable';
+  /** `'best_effort'` (default) rejects only when nobody was reached; `'collect'` never; `'fail_fast'` stops at the first failure and resolves with the report so far. */
+  onFailure?: OnFailure;
+  /** Accepted for compatibility: sends do not wait for each other. */
+  maxInflight?: number;
+  /** + What to do without credit: fail at once (default), or wait for it. */
+  onBackpressure?: 'fail' | 'wait';
+}
+
+/** What became of a publish. */
+export interface PublishReport {
+  /** Subscribers that it was meant for. */
+  attempted: number;
+  /** Subscribers for whom it was handed to the socket. */
+  delivered: number;
+  /** The others. */
+  errors: { nodeId: bigint; message: string }[];
+}
+
+/** A subscriber of a channel (+). */
+export interface SubscriberInfo {
+  /** Node id. */
+  readonly nodeId: bigint;
+  /** Queue group; absent for a broadcast subscription. */
+  readonly queueGroup?: string;
+  /** Payloads handed to the socket for it. */
+  readonly delivered: number;
+  /** Payloads that could not be sent to it. */
+  readonly failed: number;
+  /** Why the last of them could not. */
+  readonly lastError?: string;
+}
+
+interface Delivery {
+  /** Number of the stream in the engine; absent before the first publish. */
+  handle: number | undefined;
+  delivered: number;
+  failed: number;
+  lastError: string | undefined;
+}
+
+interface Outgoing {
+  readonly hash: bigint;
+  readonly stream: bigint;
+  readonly to: Map<bigint, Delivery>;
+  rate: ChannelRate | undefined;
+}
+
+/** Answers remembered, so that a repeated request is answered and not counted again. */
+const MAX_ANSWERS = 1024;
+const WINDOW_BYTES = 65_536;
+const LONGEST_WAIT_MS = 200;
+
+function checkName(method: string, name: unknown): string {
+  if (typeof name !== 'string') throw wrongType(method, 'channel', name, 'a string', 'StringExpected');
+  const problem = channelNameProblem(name);
+  if (problem !== undefined) throw channelFailure('invalid-name', `invalid name: ${problem}`);
+  return name;
+}
+
+export { checkName as checkChannelName };
+
+function oneOf<T extends string>(value: unknown, allowed: readonly T[], what: string, byDefault: T): T {
+  if (value === undefined || value === null) return byDefault;
+  const found = allowed.find((word) => word === value);
+  if (found === undefined) throw channelFailure('invalid-config', `invalid ${what} "${String(value)}"`);
+  return found;
+}
+
+/** Registry, roster, gate and the sends of one node. */
+export class Publisher {
+  readonly registry = new ChannelRegistry();
+  readonly #roster = new Roster();
+  readonly #gate: ChannelGate;
+  readonly #host: ControlHost;
+  readonly #outgoing = new Map<string, Outgoing>();
+  readonly #answers = new Map<string, RejectReason>();
+  /** Memberships of peers that fell silent, to be given back when the same session speaks again. */
+  readonly #silent = new Map<bigint, { channel: string; queueGroup: string | undefined }[]>();
+
+  constructor(
+    host: ControlHost,
+    capabilities: CapabilityService,
+    options: { cache: TokenCache; ownSubnet: number; unknownSubnet?: 'global' | 'deny' | undefined },
+  ) {
+    this.#host = host;
+    this.#gate = new ChannelGate({
+      registry: this.registry,
+      roster: this.#roster,
+      throttle: new AuthThrottle(),
+      peers: capabilities,
+      guard: {
+        grant: (peer, channel) => this.#grant(peer, channel),
+        revoke: (peer, channel) => this.#revoke(peer, channel),
+      },
+      cache: options.cache,
+      ownEntity: host.entityId,
+      ownSubnet: options.ownSubnet,
+      ownTags: () => capabilities.ownTags(),
+      ...(options.unknownSubnet ? { unknownSubnet: options.unknownSubnet } : {}),
+    });
+  }
+
+  /** Adds or replaces a channel. */
+  register(config: ChannelConfig): void {
+    if (config === null || typeof config !== 'object') {
+      throw wrongType('registerChannel', 'config', config, 'an object', 'InvalidArg');
+    }
+    checkName('registerChannel', config.name);
+    this.registry.register(config);
+    const out = this.#outgoing.get(config.name);
+    if (out) out.rate = undefined;
+  }
+
+  /** Removes a channel and its subscribers; `false` when there is none. */
+  unregister(name: string): boolean {
+    if (!this.registry.unregister(name)) return false;
+    for (const { peer } of this.#roster.membersOf(name)) this.#gate.unsubscribe(peer, name);
+    return true;
+  }
+
+  /** Subscribers of a channel. */
+  subscribers(name: string): SubscriberInfo[] {
+    return this.#roster.membersOf(name).map(({ peer, queueGroup }) => {
+      const { delivered = 0, failed = 0, lastError } = this.#outgoing.get(name)?.to.get(peer) ?? {};
+      return {
+        nodeId: peer,
+        ...(queueGroup === undefined ? {} : { queueGroup }),
+        delivered,
+        failed,
+        ...(lastError === undefined ? {} : { lastError }),
+      };
+    });
+  }
+
+  /** Answers a request; nothing for an unknown sender. */
+  answer(peer: bigint, message: Exclude<MembershipMessage, { type: 'ack' }>): void {
+    if (peer === 0n) return;
+    const key = `${peer}:${message.nonce}`;
+    let reason = this.#answers.get(key);
+    if (reason === undefined) {
+      if (message.type === 'unsubscribe') {
+        this.#gate.unsubscribe(peer, message.channel);
+        reason = 'none';
+      } else reason = this.#gate.subscribe(peer, message.channel, message.token, message.queueGroup);
+      if (reason === undefined) return;
+      if (this.#answers.size >= MAX_ANSWERS) {
+        const [oldest] = this.#answers.keys();
+        if (oldest !== undefined) this.#answers.delete(oldest);
+      }
+      this.#answers.set(key, reason);
+    }
+    const ack = { type: 'ack', nonce: message.nonce, accepted: reason === 'none', reason } as const;
+    this.#host.sendMessage(peer, MEMBERSHIP_SUBPROTOCOL, encodeMembership(ack));
+  }
+
+  /** Sends payloads to every subscriber, one event each. */
+  async publish(channel: string, payloads: readonly Uint8Array[], config: PublishConfig = {}): Promise<PublishReport> {
+    checkName('publish', channel);
+    const registered = this.registry.get(channel);
+    const reliability = oneOf(
+      config?.reliability,
+      ['fire_and_forget', 'reliable'],
+      'reliability',
+      registered?.reliable ? 'reliable' : 'fire_and_forget',
+    );
+    const onFailure = oneOf(config?.onFailure, ['best_effort', 'fail_fast', 'collect'], 'on_failure', 'best_effort');
+    const waits = oneOf(config?.onBackpressure, ['fail', 'wait'], 'on_backpressure', 'fail') === 'wait';
+    checkInteger('maxInflight', config?.maxInflight, 0, 2 ** 32 - 1, 32);
+    for (const payload of payloads) {
+      if (!(payload instanceof Uint8Array)) throw wrongType('publish', 'payload', payload, 'a Buffer', 'InvalidArg');
+      if (payload.length > MAX_EVENT_BYTES) {
+        throw channelFailure('too-large', `payload too large (${payload.length} > ${MAX_EVENT_BYTES})`);
+      }
+    }
+    if (!this.#gate.mayPublish(channel)) {
+      throw channelFailure('publish-denied', 'connection error: channel: publish denied by channel ACL');
+    }
+    const out = this.#outgoing.get(channel);
+    const recipients = this.#gate.recipients(channel).filter((peer) => out?.to.has(peer));
+    const report: PublishReport = { attempted: recipients.length, delivered: 0, errors: [] };
+    if (!out || recipients.length === 0 || payloads.length === 0) return report;
+    const { maxRatePps } = registered ?? {};
+    if (maxRatePps !== undefined) {
+      const now = performance.now();
+      out.rate ??= new ChannelRate(maxRatePps, now);
+      // A full bucket serves any number of subscribers, else the many would never get anything.
+      const packets = Math.min(recipients.length * payloads.length, maxRatePps);
+      if (!out.rate.take(packets, now)) throw channelFailure('rate-limited', 'rate limited');
+    }
+    const copies = waits ? payloads.map((payload) => payload.slice()) : payloads;
+    for (const peer of recipients) {
+      let failure = this.#send(out, peer, copies, reliability === 'reliable');
+      for (let wait = 5; waits && failure?.endsWith('backpressured'); wait = Math.min(LONGEST_WAIT_MS, 2 * wait)) {
+        this.#host.driver.flush();
+        const done = this.#host.hold();
+        await new Promise((resolve) => setTimeout(resolve, wait));
+        done();
+        this.#host.check();
+        if (!this.#roster.has(channel, peer)) break;
+        failure = this.#send(out, peer, copies, reliability === 'reliable');
+      }
+      const delivery = out.to.get(peer);
+      if (failure === undefined) {
+        report.delivered += 1;
+        if (delivery) delivery.delivered += payloads.length;
+        continue;
+      }
+      report.errors.push({ nodeId: peer, message: failure });
+      if (delivery) {
+        delivery.failed += payloads.length;
+        delivery.lastError = failure;
+      }
+      if (onFailure === 'fail_fast') break;
+    }
+    this.#host.driver.flush();
+    const [first] = report.errors;
+    if (onFailure === 'best_effort' && report.delivered === 0 && first) {
+      throw channelFailure(
+        'all-failed',
+        `connection error: all ${report.attempted} peers failed (first: 0x${first.nodeId.toString(16)}: ${first.message})`,
+      );
+    }
+    return report;
+  }
+
+  /** A peer is silent: it receives nothing until it speaks again. */
+  peerFailed(peer: bigint): void {
+    const lost = this.#roster.channelsOf(peer).map((channel) => ({
+      channel,
+      queueGroup: this.#roster.membersOf(channel).find((member) => member.peer === peer)?.queueGroup,
+    }));
+    this.#gate.peerFailed(peer);
+    if (lost.length > 0) this.#silent.set(peer, lost);
+  }
+
+  /** The same session speaks again: its memberships are asked for anew, with the tokens that were presented then. */
+  peerRecovered(peer: bigint): void {
+    const lost = this.#silent.get(peer) ?? [];
+    this.#silent.delete(peer);
+    for (const { channel, queueGroup } of lost) this.#gate.subscribe(peer, channel, undefined, queueGroup);
+  }
+
+  /** A new session: streams of the old one are gone, what it asks for it asks for again. */
+  peerJoined(peer: bigint): void {
+    this.#silent.delete(peer);
+    for (const channel of this.#roster.channelsOf(peer)) {
+      const delivery = this.#outgoing.get(channel)?.to.get(peer);
+      if (delivery) delivery.handle = undefined;
+    }
+  }
+
+  /** A session ended. */
+  peerLeft(peer: bigint): void {
+    this.#gate.peerFailed(peer);
+    this.#silent.delete(peer);
+  }
+
+  /** Removes members whose token is not valid any more. */
+  sweep(): void {
+    this.#gate.sweep();
+  }
+
+  #grant(peer: bigint, channel: string): void {
+    let out = this.#outgoing.get(channel);
+    if (!out) {
+      const hash = canonicalChannelHash(channel);
+      out = { hash, stream: publishStreamId(hash), to: new Map(), rate: undefined };
+      this.#outgoing.set(channel, out);
+    }
+    if (!out.to.has(peer)) out.to.set(peer, { handle: undefined, delivered: 0, failed: 0, lastError: undefined });
+  }
+
+  #revoke(peer: bigint, channel: string): void {
+    const out = this.#outgoing.get(channel);
+    out?.to.delete(peer);
+    if (out?.to.size === 0) this.#outgoing.delete(channel);
+  }
+
+  /** Sends to one subscriber; the text of the failure, if any. */
+  #send(out: Outgoing, peer: bigint, payloads: readonly Uint8Array[], reliable: boolean): string | undefined {
+    const { driver, originHash, raw } = this.#host;
+    const delivery = out.to.get(peer);
+    const stream = `0x${out.stream.toString(16)}`;
+    if (!delivery) return `connection error: publish: stream ${stream} closed`;
+    const origin = Number(originHash & 0xffff_ffffn);
+    for (let attempt = 0; ; attempt++) {
+      if (delivery.handle === undefined) {
+        try {
+          delivery.handle = raw.openStream(driver.now(), peer, out.stream, reliable, WINDOW_BYTES, 1);
+        } catch (error) {
+          const word = error instanceof Error ? error.message : String(error);
+          const hex = `0x${peer.toString(16)}`;
+          return word === 'no-session'
+            ? `connection error: publish: no session for subscriber ${hex}`
+            : `connection error: publish: stream ${stream} refused (${word})`;
+        }
+      }
+      const { bytes, length } = frame(payloads);
+      const sent = raw.send(
+        driver.now(),
+        delivery.handle,
+        bytes,
+        length,
+        payloads.length,
+        false,
+        wireChannelHash(out.hash),
+        origin,
+      );
+      if (sent === payloads.length) {
+        const error = raw.socketError?.();
+        return error ? `connection error: publish send failed: ${error}` : undefined;
+      }
+      if (sent === REFUSED.backpressure) return `connection error: publish: stream ${stream} backpressured`;
+      // The stream was closed, idle or of an older session: opened anew once.
+      delivery.handle = undefined;
+      if (attempt > 0) return `connection error: publish: stream ${stream} closed`;
+    }
+  }
+}
