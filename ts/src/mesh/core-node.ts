@@ -338,13 +338,6 @@ export class CoreNode {
     return sent === 1;
   }
 
-  readonly #closeListeners: (() => void)[] = [];
-
-  /** Calls the listener once, when the node shuts down. */
-  onClose(listener: () => void): void {
-    this.#closeListeners.push(listener);
-  }
-
   /** All peers. */
   peers(): PeerInfo[] {
     const list = JSON.parse(this.driver.raw.peers()) as (Omit<PeerInfo, 'id' | 'rttMs'> & {
@@ -362,7 +355,6 @@ export class CoreNode {
   async shutdown(drainMs: number): Promise<void> {
     if (this.#state !== 'open') throw new MeshringError('closed', 'already shut down');
     this.#state = 'closing';
-    for (const listener of this.#closeListeners.splice(0)) listener();
     const end = performance.now() + drainMs;
     while (!this.driver.raw.isDrained() && performance.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 2));

@@ -26,7 +26,7 @@ export interface ControlHost {
   onMessage(subprotocol: number, handler: (packet: Packet) => void): () => void;
   onPeer(listener: (event: PeerEvent) => void): () => void;
   /** Calls the listener once, when the node shuts down. */
-  onClose(listener: () => void): void;
+  onClose(listener: () => void): () => void;
 }
 
 /** A connected peer. */
