@@ -60,6 +60,8 @@ export class AnnouncementIntake {
   readonly #clock: IndexClock;
   readonly #seen = new Map<string, number>();
   readonly #entities = new Map<bigint, Uint8Array>();
+  /** Version of the last announcement that came from its maker. */
+  readonly #versions = new Map<bigint, bigint>();
   readonly #drops = new Map<DropReason, number>();
 
   constructor(options: IntakeOptions) {
@@ -107,22 +109,31 @@ export class AnnouncementIntake {
       this.#entities.set(from, a.entityId);
     }
     this.#remember(key);
+    if (direct) this.#versions.set(from, a.version);
     const forward = a.hopCount < MAX_HOPS ? encodeAnnouncement({ ...a, hopCount: a.hopCount + 1 }) : undefined;
     const indexed = this.#options.index.index(localCopy(a), direct);
     return { dropped: undefined, announcement: a, indexed, verified, pins, forward };
   }
 
-  /** Forgets a failed peer: its entity, and its announcement. */
+  /** Forgets a failed peer: its entity, and its entry in the index. */
   peerFailed(peer: bigint): void {
     this.#entities.delete(peer);
-    this.forgetAnnouncement(peer);
+    this.#options.index.remove(peer);
   }
 
-  /** Forgets what a node announced, its version, and that it was seen: a restarted node may count from 1 again. */
-  forgetAnnouncement(peer: bigint): void {
-    const version = this.#options.index.get(peer)?.version;
+  /** A session with a peer begins: what it said in an earlier one counts as never seen, its version included. */
+  sessionOpened(peer: bigint): void {
+    const version = this.#versions.get(peer);
+    if (version === undefined) return;
     for (const direct of [true, false]) this.#seen.delete(`${peer}:${version}:${direct}`);
+    this.#versions.delete(peer);
     this.#options.index.remove(peer);
+  }
+
+  /** Takes an announcement that was received before: its maker was silent for a while and is back. */
+  restore(payload: Uint8Array, from: bigint): IntakeResult {
+    this.sessionOpened(from);
+    return this.receive(payload, from);
   }
 
   /** Removes what is over: entries of the index, and announcements seen more than ten minutes ago. */
@@ -132,6 +143,9 @@ export class AnnouncementIntake {
     for (const [key, at] of this.#seen) {
       if (at > limit) break; // in order of time
       this.#seen.delete(key);
+    }
+    for (const [peer, version] of this.#versions) {
+      if (!this.#seen.has(`${peer}:${version}:true`)) this.#versions.delete(peer);
     }
   }
 

@@ -8,6 +8,7 @@ import {
   CapabilityIndex,
   type CapabilitySet,
   type IndexedNode,
+  type IntakeResult,
   localCopy,
   type NatClass,
   type ScopeFilter,
@@ -133,7 +134,8 @@ export class CapabilityService {
   peerJoined(peer: bigint): void {
     this.#rates.delete(peer);
     // Who comes again may have been restarted.
-    if (this.#own.delete(peer)) this.#intake.forgetAnnouncement(peer);
+    this.#own.delete(peer);
+    this.#intake.sessionOpened(peer);
     this.#greet(peer);
     for (const [node, bytes] of this.#passed) {
       if (!this.index.get(node)) this.#passed.delete(node);
@@ -155,7 +157,7 @@ export class CapabilityService {
   /** A silent peer speaks again, in the same session: it is known again, and it may have forgotten us. */
   peerRecovered(peer: bigint): void {
     const bytes = this.#own.get(peer);
-    if (bytes) this.#take(bytes, peer);
+    if (bytes) this.#take(this.#intake.restore(bytes, peer), bytes, peer);
     // The published peer remembers that it has seen this version, and takes only a new one.
     if (this.#peers.get(peer)?.protocol !== 'meshring') this.#announcer.renew();
     this.#greet(peer);
@@ -193,13 +195,12 @@ export class CapabilityService {
       this.#rates.set(packet.peer, rate);
     }
     for (const event of packet.events) {
-      if (rate.take(1, performance.now())) this.#take(event, packet.peer);
+      if (rate.take(1, performance.now())) this.#take(this.#intake.receive(event, packet.peer), event, packet.peer);
       else this.#flooded += 1;
     }
   }
 
-  #take(bytes: Uint8Array, from: bigint): void {
-    const result = this.#intake.receive(bytes, from);
+  #take(result: IntakeResult, bytes: Uint8Array, from: bigint): void {
     if (result.dropped !== undefined) return;
     const { announcement, forward, pins } = result;
     if (pins) {
