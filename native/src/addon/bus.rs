@@ -29,6 +29,8 @@ type RawCall = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> s
 /// One JavaScript environment that may wait for this node.
 struct Waiter {
     wake: Wake,
+    /// A call is on its way: more are not queued while that environment is busy.
+    called: Arc<AtomicBool>,
     /// Somebody there waits for readable events.
     waiting: AtomicBool,
     /// Whether this environment runs the dispatcher.
@@ -44,13 +46,30 @@ impl Waiters {
     }
 }
 
+impl Waiter {
+    fn call(&self) {
+        if !self.called.swap(true, Ordering::SeqCst) {
+            // A closing environment answers with an error: it no longer waits.
+            let _ = self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        }
+    }
+}
+
+impl Waiters {
+    /// The node was shut down: everybody learns it.
+    fn ended(&self) {
+        for waiter in self.all().values() {
+            waiter.call();
+        }
+    }
+}
+
 impl Listener for Waiters {
     fn changed(&self, changes: Changes) {
         for waiter in self.all().values() {
             let wanted = changes.appended && waiter.waiting.swap(false, Ordering::SeqCst);
             if wanted || (changes.attention && waiter.owner) {
-                // A closing environment answers with an error: it no longer waits.
-                let _ = waiter.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+                waiter.call();
             }
         }
     }
@@ -103,7 +122,7 @@ pub struct BusJs {
 #[napi]
 impl BusJs {
     /// A node of its own (`settings`) or a view of the node `id` of this process.
-    #[napi(constructor)]
+    #[napi(constructor, catch_unwind)]
     pub fn new(env: Env, settings: Option<Float64Array>, id: Option<BigInt>) -> Result<Self> {
         let (node, shared, owner) = match (settings, id) {
             (Some(settings), _) => {
@@ -143,35 +162,42 @@ impl BusJs {
             owner,
             detached: Arc::new(AtomicBool::new(false)),
         };
-        // An environment that ends without shutdown (exit, worker.terminate) must not be called any more.
+        // An environment that ends without shutdown (exit, worker.terminate) must not be called any more. The hook
+        // stays until then: it must not keep the memory of a node that has ended.
         let end = (
-            bus.producer.clone(),
+            Arc::downgrade(&bus.producer.shared),
+            Arc::downgrade(&bus.producer.lane),
             bus.key,
             bus.node,
             bus.owner,
             bus.detached.clone(),
         );
-        env.add_env_cleanup_hook(end, |(producer, key, node, owner, detached)| {
-            release(&producer, key, node, owner, &detached);
+        env.add_env_cleanup_hook(end, |(shared, lane, key, node, owner, detached)| {
+            if let Some(shared) = shared.upgrade() {
+                release(&shared, lane.upgrade().as_ref(), key, node, owner, &detached);
+            }
         })?;
         Ok(bus)
     }
 
-    /// Id under which other threads attach.
-    #[napi]
-    pub fn id(&self) -> BigInt {
+    /// Lets other threads attach; returns the id under which they do.
+    #[napi(catch_unwind)]
+    pub fn share(&self) -> BigInt {
+        let Producer { shared, lane } = &*self.producer;
+        let changes = shared.driver.node.share(lane, shared.driver.now());
+        self.producer.settle(changes);
         BigInt::from(self.node)
     }
 
     /// Number of shards, and whether they are queues.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn shape(&self) -> Vec<u32> {
         let (shards, queue) = self.producer.shared.shape;
         vec![shards, u32::from(queue)]
     }
 
     /// Memory of the staging ring, or null where external buffers are not allowed.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn ring_buffer<'env>(&self, env: &'env Env) -> Result<Option<Object<'env>>> {
         let lane = self.producer.lane.clone();
         let (pointer, length) = (lane.ring.pointer(), lane.ring.memory_len());
@@ -199,7 +225,7 @@ impl BusJs {
 
     /// `{ drain, wake }`: functions without arguments. `drain` takes everything this producer has staged and answers
     /// in the ring's header; `wake` wakes the drain thread.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn calls<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
         let mut calls = Object::new(env)?;
         for (name, callback) in [
@@ -244,17 +270,24 @@ impl BusJs {
 
     /// Registers the function that is called (once for many changes) when somebody here waits and events are
     /// readable, or when a batch is due. It does not keep the process alive.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn on_wake(&self, wake: Function<(), ()>) -> Result<()> {
+        let called = Arc::new(AtomicBool::new(false));
+        let arrived = called.clone();
         let wake = wake
             .build_threadsafe_function::<()>()
             .weak::<true>()
             .max_queue_size::<0>()
-            .build()?;
+            .build_callback(move |_| {
+                // Before the look, so that a change behind it calls again.
+                arrived.store(false, Ordering::SeqCst);
+                Ok(())
+            })?;
         self.producer.shared.waiters.all().insert(
             self.key,
             Arc::new(Waiter {
                 wake,
+                called,
                 waiting: AtomicBool::new(false),
                 owner: self.owner,
             }),
@@ -263,7 +296,7 @@ impl BusJs {
     }
 
     /// Says whether somebody in this environment waits for readable events.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn set_waiting(&self, waiting: bool) {
         if let Some(waiter) = self.producer.shared.waiters.all().get(&self.key) {
             waiter.waiting.store(waiting, Ordering::SeqCst);
@@ -278,7 +311,7 @@ impl BusJs {
     }
 
     /// What became of the last event: accepted (1 or 0), shard, time stamp; for producers that cannot see the ring.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn answer(&self) -> Vec<f64> {
         let (accepted, shard, ts) = self.producer.lane.ring.last_answer();
         vec![f64::from(u8::from(accepted)), f64::from(shard), ts]
@@ -318,7 +351,7 @@ impl BusJs {
     }
 
     /// The latest time stamp given: no later event has a smaller one.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn last_stamp(&self) -> BigInt {
         BigInt::from(
             self.producer
@@ -330,7 +363,7 @@ impl BusJs {
     }
 
     /// Numbers of the oldest retained and of the newest event of each shard, alternating.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn positions(&self) -> Vec<f64> {
         self.producer
             .shared
@@ -340,7 +373,7 @@ impl BusJs {
     }
 
     /// Number of the newest event of each shard that was confirmed or given up, with all before it.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn acknowledged(&self) -> Vec<f64> {
         self.producer
             .shared
@@ -350,7 +383,7 @@ impl BusJs {
     }
 
     /// First the time in ns after which the next batch is due (-1: none), then the shards whose batch is due now.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn due(&self) -> Vec<f64> {
         let now = self.producer.shared.driver.now();
         self.producer
@@ -378,7 +411,7 @@ impl BusJs {
     }
 
     /// The transport is done with the batch of a shard: `stored` events are stored, the rest is given up.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn finish_batch(&self, shard: u32, stored: f64) {
         self.producer
             .shared
@@ -388,7 +421,7 @@ impl BusJs {
     }
 
     /// Lets the numbering of a shard's batches start higher.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn start_sequence(&self, shard: u32, sequence: BigInt) {
         let sequence = sequence.get_u64().1;
         self.producer
@@ -408,13 +441,13 @@ impl BusJs {
     }
 
     /// Gives up every queued event; returns how many.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn give_up(&self) -> f64 {
         self.producer.shared.driver.node.with_core(|core| core.give_up()) as f64
     }
 
     /// Counters in the order of `CounterNames` in `ts/src/backend/bus.ts`.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn counters(&self) -> BigUint64Array {
         let list = self
             .producer
@@ -436,16 +469,31 @@ impl BusJs {
             shared.driver.node.detach(lane, now)
         };
         self.producer.settle(changes);
+        if self.owner {
+            shared.waiters.ended();
+        }
     }
 
     /// Ends the thread (owner) and the calls into this environment.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn release(&self) {
-        release(&self.producer, self.key, self.node, self.owner, &self.detached);
+        self.end();
     }
 }
 
 impl BusJs {
+    fn end(&self) {
+        let Producer { shared, lane } = &*self.producer;
+        release(
+            shared,
+            Some(lane),
+            self.key,
+            self.node,
+            self.owner,
+            &self.detached,
+        );
+    }
+
     fn page(&self, shard: u32, request: page::Request, keep: impl FnMut(&[u8]) -> bool) -> Buffer {
         let driver = &self.producer.shared.driver;
         let now = driver.now();
@@ -473,7 +521,7 @@ impl Drop for BusJs {
         if self.owner && self.producer.shared.driver.node.producers() > 1 {
             return;
         }
-        release(&self.producer, self.key, self.node, self.owner, &self.detached);
+        self.end();
     }
 }
 
@@ -494,20 +542,27 @@ fn gone() -> Error {
     Error::new(Status::InvalidArg, "attach: the node of this handle is gone")
 }
 
-fn release(producer: &Producer, key: u64, node: u64, owner: bool, detached: &AtomicBool) {
+fn release(
+    shared: &Shared,
+    lane: Option<&Arc<Lane>>,
+    key: u64,
+    node: u64,
+    owner: bool,
+    detached: &AtomicBool,
+) {
     if detached.swap(true, Ordering::SeqCst) {
         return;
     }
-    let Producer { shared, lane } = producer;
     shared.waiters.all().remove(&key);
     if owner {
         with_nodes(|nodes| nodes.remove(&node));
         let changes = shared.driver.node.close(shared.driver.now());
         shared.waiters.changed(changes);
+        shared.waiters.ended();
         shared.driver.stop();
         // Handles may live on until they are collected; the memory of the log must not.
         shared.driver.node.with_core(|core| core.clear());
-    } else {
+    } else if let Some(lane) = lane {
         let changes = shared.driver.node.detach(lane, shared.driver.now());
         shared.waiters.changed(changes);
     }

@@ -2,7 +2,7 @@
 
 use super::adaptive::BatchSizes;
 use super::page::{self, Request};
-use super::ring::{Ring, ACCEPT, CLOSED};
+use super::ring::{Ring, ACCEPT, CLOSED, LIMIT};
 use super::segments::Segments;
 use super::shard::{Backpressure, Batch, Bounds, Counters, Outcome, Shard};
 use crate::hash::xxh3_64;
@@ -207,23 +207,27 @@ impl Core {
         self.expire(now);
     }
 
-    /// Publishes in `ring` how many more events surely fit. `drained` is the number taken from it so far; with several
-    /// producers each event must be asked for, since they cannot know of each other's.
+    /// Publishes in `ring` what more surely fits: a number of events and a number of bytes. `drained` is the number of
+    /// events taken from it so far; with several producers each event must be asked for, since they cannot know of
+    /// each other's.
     pub fn publish_acceptance(&self, ring: &Ring, drained: u32, alone: bool) {
-        let free = match self.home {
-            Home::Log => u64::from(u32::MAX / 2),
-            Home::Queue {
-                mode: Backpressure::DropOldest,
-                ..
-            } => u64::from(u32::MAX / 2),
-            Home::Queue { mode, .. } if alone => {
-                let free = self.shards.iter().map(|s| s.surely_free(mode, ring.size())).min();
-                free.unwrap_or(0).min(u64::from(u32::MAX / 2))
-            }
-            Home::Queue { .. } => 0,
+        const MUCH: u64 = 1 << 30;
+        let refusing = match self.home {
+            Home::Log => None,
+            Home::Queue { mode, .. } => Some(mode).filter(|&mode| mode != Backpressure::DropOldest),
         };
+        let (events, bytes) = match refusing {
+            None => (MUCH, MUCH),
+            Some(_) if !alone => (0, 0),
+            Some(mode) => self.shards.iter().fold((MUCH, MUCH), |(events, bytes), shard| {
+                let (e, b) = shard.surely_free(mode);
+                (events.min(e), bytes.min(b))
+            }),
+        };
+        ring.field(LIMIT)
+            .store(ring.head().wrapping_add(bytes as u32), Ordering::SeqCst);
         ring.field(ACCEPT)
-            .store(drained.wrapping_add(free as u32), Ordering::SeqCst);
+            .store(drained.wrapping_add(events as u32), Ordering::SeqCst);
     }
 
     /// Marks `ring` as closed for its producer.
@@ -466,8 +470,10 @@ mod tests {
         core.place(2, b"x", 1);
         core.publish_acceptance(&ring, 8, true);
         assert_eq!(ring.field(ACCEPT).load(Ordering::SeqCst), 8 + 1022);
+        assert_eq!(ring.field(LIMIT).load(Ordering::SeqCst), (1 << 24) - 1);
         core.publish_acceptance(&ring, 8, false);
         assert_eq!(ring.field(ACCEPT).load(Ordering::SeqCst), 8);
+        assert_eq!(ring.field(LIMIT).load(Ordering::SeqCst), 0);
     }
 
     #[test]

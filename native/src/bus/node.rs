@@ -3,10 +3,10 @@
 //! The drain thread and callers that drain for themselves (receipt, full ring, flush, poll) take the same lock, so
 //! each ring has one consumer at a time.
 
-use super::core::{Config, Core, Drained};
-use super::ring::{Ring, ASLEEP, HEAD, STAGED, TAIL};
+use super::core::{Config, Core, Drained, Placed};
+use super::ring::{Ring, ASLEEP, CLOSED, HEAD, STAGED, TAIL};
 use super::shard::Outcome;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes that one step of the drain thread takes from a ring before it lets others have the lock.
@@ -17,6 +17,10 @@ pub struct Lane {
     /// The ring.
     pub ring: Ring,
     drained: AtomicU32,
+    /// Shard of the event taken last; the top bit says that it was accepted. Written under the consumer lock.
+    last_shard: AtomicU32,
+    /// Its time stamp.
+    last_ts: AtomicU64,
 }
 
 impl Lane {
@@ -24,13 +28,20 @@ impl Lane {
         Self {
             ring: Ring::new(ring_bytes),
             drained: AtomicU32::new(0),
+            last_shard: AtomicU32::new(0),
+            last_ts: AtomicU64::new(0),
         }
     }
 }
 
+/// Bit of [`Lane::last_shard`].
+const ACCEPTED: u32 = 1 << 31;
+
 struct State {
     core: Core,
     lanes: Vec<Arc<Lane>>,
+    /// Other threads may attach: from then on no producer may count on free slots without asking.
+    shared: bool,
     closed: bool,
 }
 
@@ -63,6 +74,7 @@ impl Node {
             state: Mutex::new(State {
                 core: Core::new(config),
                 lanes: Vec::new(),
+                shared: false,
                 closed: false,
             }),
             ring_bytes,
@@ -83,9 +95,23 @@ impl Node {
         let lane = Arc::new(Lane::new(self.ring_bytes));
         // The drain thread may sleep since before this ring was there: the first publication wakes it.
         lane.ring.field(ASLEEP).store(1, Ordering::SeqCst);
+        state.shared |= !state.lanes.is_empty();
         state.lanes.push(lane.clone());
         state.publish_acceptance();
         Some(lane)
+    }
+
+    /// Lets other threads attach. The owner's producer must ask for each event from now on (10 §3.4).
+    pub fn share(&self, lane: &Arc<Lane>, now: u64) -> Changes {
+        let mut state = self.lock();
+        // What it has staged on the promise so far still fits.
+        let drained = if lane.closed() {
+            Drained::default()
+        } else {
+            state.take_staged(lane, now)
+        };
+        state.shared = true;
+        state.settle(drained.events > 0)
     }
 
     /// Number of producers.
@@ -99,6 +125,8 @@ impl Node {
         let drained = if state.closed {
             Drained::default()
         } else {
+            // Before the last look, so that nothing is staged behind it and answered with yes.
+            Core::close_ring(&lane.ring);
             state.take_staged(lane, now)
         };
         state.lanes.retain(|other| !Arc::ptr_eq(other, lane));
@@ -153,14 +181,19 @@ impl Node {
     /// header what became of its last event.
     pub fn drain_own(&self, lane: &Arc<Lane>, now: u64) -> Changes {
         let mut state = self.lock();
-        if state.closed {
+        let drained = if lane.closed() {
+            Drained::default()
+        } else {
+            state.take_staged(lane, now)
+        };
+        // Another thread's sweep (also the last one) may have taken the event before this call.
+        if lane.ring.head() == lane.ring.staged() {
+            lane.answer_last();
+        } else {
             lane.ring.answer(0, false, 0);
-            return Changes::default();
         }
-        let drained = state.take_staged(lane, now);
-        if let Some(last) = drained.last {
-            lane.ring
-                .answer(last.shard, last.outcome == Outcome::Accepted, last.ts);
+        if lane.closed() {
+            return Changes::default();
         }
         state.settle(drained.events > 0)
     }
@@ -177,7 +210,7 @@ impl Node {
     /// Stores an event which is too large for a ring, behind what `lane` has staged; answers like [`Self::drain_own`].
     pub fn push_direct(&self, lane: &Arc<Lane>, raw: &[u8], hash: Option<u64>, now: u64) -> Changes {
         let mut state = self.lock();
-        if state.closed {
+        if lane.closed() {
             lane.ring.answer(0, false, 0);
             return Changes::default();
         }
@@ -191,6 +224,9 @@ impl Node {
     /// Stores inbound events of a shard (mesh transport), which pass no ring.
     pub fn place<'a>(&self, shard: u32, events: impl Iterator<Item = &'a [u8]>, now: u64) -> Changes {
         let mut state = self.lock();
+        if state.closed {
+            return Changes::default();
+        }
         let mut any = false;
         for raw in events {
             state.core.place(shard, raw, now);
@@ -221,8 +257,25 @@ impl Node {
 }
 
 impl Lane {
+    /// The node was shut down, or this producer has left. Written under the consumer lock.
+    fn closed(&self) -> bool {
+        self.ring.field(CLOSED).load(Ordering::SeqCst) == 1
+    }
+
     fn count(&self, drained: Drained) {
         self.drained.fetch_add(drained.events, Ordering::Relaxed);
+        if let Some(Placed { shard, ts, outcome }) = drained.last {
+            let accepted = if outcome == Outcome::Accepted { ACCEPTED } else { 0 };
+            self.last_shard.store(shard | accepted, Ordering::Relaxed);
+            self.last_ts.store(ts, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells the producer, which waits in a call, what became of the last event that was taken.
+    fn answer_last(&self) {
+        let last = self.last_shard.load(Ordering::Relaxed);
+        let ts = self.last_ts.load(Ordering::Relaxed);
+        self.ring.answer(last & !ACCEPTED, last & ACCEPTED != 0, ts);
     }
 }
 
@@ -256,10 +309,105 @@ impl State {
     }
 
     fn publish_acceptance(&self) {
-        let alone = self.lanes.len() == 1;
+        let alone = !self.shared;
         for lane in &self.lanes {
             self.core
                 .publish_acceptance(&lane.ring, lane.drained.load(Ordering::Relaxed), alone);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::adaptive::BatchSizes;
+    use crate::bus::core::Home;
+    use crate::bus::ring::{Producer, ACCEPT};
+    use crate::bus::shard::{Backpressure, Bounds};
+
+    fn node(home: Home) -> Node {
+        let bounds = Bounds {
+            events: 1023,
+            bytes: 1 << 24,
+            age: None,
+        };
+        let sizes = BatchSizes {
+            min: 1000,
+            max: 10_000,
+            adaptive: true,
+            window: 100_000_000,
+        };
+        let config = Config {
+            shards: 2,
+            home,
+            bounds,
+            sizes,
+            reserve: 0,
+        };
+        Node::new(config, 1 << 16)
+    }
+
+    const REFUSING: Home = Home::Queue {
+        mode: Backpressure::DropNewest,
+        max_delay: 10,
+    };
+
+    #[test]
+    fn a_receipt_is_of_its_own_event_although_another_thread_swept_it_away() {
+        let node = node(Home::Log);
+        let lane = node.attach().unwrap();
+        let mut producer = Producer::new(&lane.ring);
+        assert!(producer.stage(b"first"));
+        node.drain_own(&lane, 10);
+        assert!(producer.stage(b"second"));
+        node.sweep(20);
+        node.drain_own(&lane, 30);
+        assert_eq!(
+            (lane.ring.last_answer().0, lane.ring.last_answer().2),
+            (true, 20.0)
+        );
+        // The last sweep counts as well; what comes behind it does not.
+        assert!(producer.stage(b"third"));
+        node.close(40);
+        node.drain_own(&lane, 50);
+        assert_eq!(
+            (lane.ring.last_answer().0, lane.ring.last_answer().2),
+            (true, 40.0)
+        );
+        assert!(producer.stage(b"fourth"));
+        node.drain_own(&lane, 60);
+        assert!(!lane.ring.last_answer().0);
+        assert_eq!(node.with_core(|core| core.counters().0.ingested), 3);
+    }
+
+    #[test]
+    fn nobody_counts_on_free_slots_once_the_node_is_shared() {
+        let node = node(REFUSING);
+        let owner = node.attach().unwrap();
+        let accept = |lane: &Lane| lane.ring.field(ACCEPT).load(Ordering::SeqCst);
+        assert_eq!(accept(&owner), 1023);
+        node.share(&owner, 1);
+        assert_eq!(accept(&owner), 0);
+        let other = node.attach().unwrap();
+        node.detach(&other, 2);
+        assert_eq!((accept(&owner), accept(&other)), (0, 0));
+        assert_eq!(other.ring.field(CLOSED).load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn the_drain_sleeps_although_a_closed_ring_is_not_empty() {
+        let node = node(REFUSING);
+        let lane = node.attach().unwrap();
+        let mut producer = Producer::new(&lane.ring);
+        assert!(producer.stage(b"x"));
+        producer.publish();
+        assert!(!node.fall_asleep());
+        node.close(1);
+        assert!(producer.stage(b"late"));
+        producer.publish();
+        assert_eq!(node.step(2), None);
+        assert!(node.fall_asleep());
+        node.place(0, [b"later".as_slice()].into_iter(), 3);
+        assert_eq!(node.with_core(|core| core.counters().0.ingested), 1);
     }
 }

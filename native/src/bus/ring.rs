@@ -10,6 +10,7 @@
 //! | 64 | `HEAD` | consumer | frames before it are taken |
 //! | 68 | `ASLEEP` | consumer | 1 while the drain thread sleeps and wants one wake call |
 //! | 72 | `ACCEPT` | consumer | number of events (wrapping) that surely fit under the backpressure mode |
+//! | 76 | `LIMIT` | consumer | position up to which frames surely fit within the bound on bytes |
 //! | 128 | `STAGED` | producer, per event | like `TAIL`, but newer: read at flush, poll and shutdown only |
 //! | 132 | `COUNT` | producer, per event | number of events staged in all (wrapping) |
 //! | 192 | `CLOSED` | consumer | 1 after the node was shut down |
@@ -40,6 +41,8 @@ pub const HEAD: usize = 64;
 pub const ASLEEP: usize = 68;
 /// Offset of the number of events that surely fit.
 pub const ACCEPT: usize = 72;
+/// Offset of the position up to which frames surely fit.
+pub const LIMIT: usize = 76;
 /// Offset of the staged position.
 pub const STAGED: usize = 128;
 /// Offset of the number of events staged.

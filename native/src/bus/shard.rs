@@ -178,16 +178,16 @@ impl Shard {
         }
     }
 
-    /// Number of events that surely fit, however they are spread, if together they have at most `staged` bytes.
-    pub fn surely_free(&self, mode: Backpressure, staged: usize) -> u64 {
+    /// Number of events, and of their bytes, that surely fit however they are spread.
+    pub fn surely_free(&self, mode: Backpressure) -> (u64, u64) {
         let limit = match mode {
             Backpressure::Sample(_) => self.bounds.events.saturating_mul(3) / 4,
             _ => self.bounds.events,
         };
-        if self.store.bytes().saturating_add(staged) > self.bounds.bytes {
-            return 0;
-        }
-        limit.saturating_sub(self.store.len())
+        (
+            limit.saturating_sub(self.store.len()),
+            self.bounds.bytes.saturating_sub(self.store.bytes()) as u64,
+        )
     }
 
     /// Whether a batch is with the transport.
@@ -309,7 +309,7 @@ mod tests {
             .collect::<Vec<_>>();
         assert_eq!(accepted, (0..1023).collect::<Vec<_>>());
         assert_eq!(shard.counters.rejected, 20_000 - 1023);
-        assert_eq!(shard.surely_free(Backpressure::DropNewest, 0), 0);
+        assert_eq!(shard.surely_free(Backpressure::DropNewest).0, 0);
     }
 
     #[test]

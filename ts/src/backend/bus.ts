@@ -89,7 +89,7 @@ export interface RawBatch {
 /** One producer's view of a node in Rust. */
 export interface RawBus {
   /** Id under which other threads attach (addon only). */
-  id?(): bigint;
+  share?(): bigint;
   /** Number of shards, and 1 if they are queues. */
   shape(): ArrayLike<number>;
   /** Addon: the staging ring, or null where external buffers are not allowed. */

@@ -61,7 +61,7 @@ export class Dispatcher {
   /** Questions to the store whose answers must not cover batches that are still here. */
   readonly #holds = new Set<Promise<void>>();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Events given up since the last flush, and why. */
+  /** Events given up so far, and why the last ones were. */
   #lost = 0;
   #reason = '';
 
@@ -75,7 +75,9 @@ export class Dispatcher {
   /** Sends no further batch until `question` has been answered or has failed. */
   holdFor(question: Promise<unknown>): void {
     const nothing = () => {};
-    const hold: Promise<void> = question.then(nothing, nothing).finally(() => this.#holds.delete(hold));
+    // A store that never answers must not stop deliveries for ever.
+    const answer = within(question, this.#options.timeoutMs, () => new Error('no answer'));
+    const hold: Promise<void> = answer.then(nothing, nothing).finally(() => this.#holds.delete(hold));
     this.#holds.add(hold);
   }
 
@@ -115,11 +117,16 @@ export class Dispatcher {
     while (this.#sending.size > 0) await Promise.all(this.#sending);
   }
 
-  /** Events given up since the last call, and the reason of the last one. */
-  takeLosses(): { count: number; reason: string } {
-    const losses = { count: this.#lost, reason: this.#reason };
-    this.#lost = 0;
-    return losses;
+  /** Events given up since the node was created, and the reason of the last one. */
+  get losses(): { readonly count: number; readonly reason: string } {
+    return { count: this.#lost, reason: this.#reason };
+  }
+
+  /** After {@link stop}: what is still queued is lost, and nobody waits for it any more. */
+  giveUp(): void {
+    this.#lost += this.#raw.giveUp();
+    for (const barrier of this.#barriers) barrier.resolve();
+    this.#barriers.clear();
   }
 
   /** Whether no batch is with the transport. */
@@ -172,7 +179,7 @@ export class Dispatcher {
       stored = await this.#attempts(batch);
       if (journal) await journal.after(batch);
     } catch (error) {
-      if (error instanceof TransportError) stored = Math.max(stored, error.stored);
+      if (error instanceof TransportError) stored = Math.max(stored, Math.min(error.stored, batch.count));
       this.#reason = error instanceof Error ? error.message : String(error);
       this.#lost += batch.count - stored;
     }

@@ -2,14 +2,14 @@
 import { CounterNames, type RawBus, settingsOf } from '../backend/bus.js';
 import { door } from '../backend/choose.js';
 import { MeshringError, wrongType } from '../errors.js';
-import { delay } from '../flow/backoff.js';
 import { xxh3 } from '../hash/index.js';
 import { platform } from '../platform/node.js';
 import type { NetNodeConfig, PollRequest, PollResponseData, Receipt, Stats } from '../types.js';
 import { checkFirst, MAX_EVENT_BYTES, type ResolvedConfig, resolveConfig } from './config.js';
 import { type EventBusOptions, fromCore, type HashedEvent } from './core-options.js';
 import { decodeCursor, encodeCursor } from './cursor.js';
-import { Dispatcher, notDelivered, within } from './dispatch.js';
+import { AttachedDelivery, type Delivery, OwnDelivery } from './delivery.js';
+import { Dispatcher, within } from './dispatch.js';
 import { LazyTransport } from './lazy-transport.js';
 import { LogReader } from './log-reader.js';
 import { Poller } from './poll.js';
@@ -20,6 +20,7 @@ import { type Transport, TransportError } from './transport.js';
 import { TransportReader } from './transport-reader.js';
 import { Turns } from './turns.js';
 import { TAIL, WAIT, type WaitableBus } from './wait.js';
+import { Waiters } from './waiters.js';
 
 const CLOSED = 'EventBus has been shut down';
 
@@ -42,12 +43,14 @@ export interface ShareableHandle {
   readonly config: NetNodeConfig | undefined;
 }
 
-/** A store behind a network and, on the owner's thread, what brings events to it. */
+/** A store behind a network, and the way of events to it. */
 interface Store {
   readonly transport: Transport;
-  readonly dispatcher?: Dispatcher;
-  readonly producer?: ProducerState;
+  readonly delivery: Delivery;
 }
+
+/** Nodes with handles on other threads: forgetting them here must not end them. */
+const shared = new Set<Net>();
 
 function closed(): MeshringError {
   return new MeshringError('closed', CLOSED);
@@ -71,7 +74,10 @@ export class Net implements WaitableBus {
   /** Number of shards that are read: more than are written where the store has more. */
   readonly #readable: number;
   readonly #turns = new Turns();
-  readonly #waiters = new Set<() => void>();
+  readonly #waiters = new Waiters({
+    closed: () => this.#isClosed,
+    announce: () => this.#raw.setWaiting?.(true),
+  });
   readonly #clock: (() => void) | undefined;
   #store: Store | undefined;
   #closing: Promise<void> | undefined;
@@ -91,13 +97,12 @@ export class Net implements WaitableBus {
       raw,
       parts.mode !== 'drop_oldest' && parts.transport !== undefined,
       !parts.owner || !ORDERED_STORES,
-      { eager: () => this.#waiters.size > 0, done: () => this.#ticked() },
+      { eager: () => this.#waiters.some, done: () => this.#ticked() },
       this.#clock,
     );
     const { transport } = parts;
     if (transport) {
       this.#log = undefined;
-      this.#store = { transport };
       this.#readable = transport.readShards ?? this.#shards;
       this.#poller = new Poller(new TransportReader(transport, this.#readable));
     } else {
@@ -105,7 +110,8 @@ export class Net implements WaitableBus {
       this.#log = new LogReader(raw, this.#shards, parts.created);
       this.#poller = new Poller(this.#log);
     }
-    raw.onWake?.(() => this.#woken());
+    // Rust holds the callback: a forgotten log in memory must not be held with it. (A store may have deliveries to do.)
+    raw.onWake?.(transport ? () => this.#woken() : Net.#wakeOf(new WeakRef(this)));
   }
 
   /** Creates a bus with the names of the core package; see {@link EventBusOptions}. */
@@ -132,17 +138,22 @@ export class Net implements WaitableBus {
       await producer.close();
       throw error;
     }
-    const raw = new door.Bus(settingsOf(settings));
-    const net = new Net(raw, {
-      mode: resolved.mode,
-      created: Date.now(),
-      timeoutMs: resolved.adapterTimeoutMs,
-      owner: true,
-      transport,
-      config: transport && config,
-    });
-    if (transport) net.#connect(transport, resolved, producer);
-    return net;
+    try {
+      const net = new Net(new door.Bus(settingsOf(settings)), {
+        mode: resolved.mode,
+        created: Date.now(),
+        timeoutMs: resolved.adapterTimeoutMs,
+        owner: true,
+        transport,
+        config: transport && config,
+      });
+      if (transport) net.#connect(transport, resolved, producer);
+      return net;
+    } catch (error) {
+      await transport?.shutdown().catch(() => undefined);
+      await producer.close();
+      throw new MeshringError('create-failed', `Failed to create EventBus: ${text(error)}`, { cause: error });
+    }
   }
 
   /** @internal A view of a bus of another thread (10 §12.8). */
@@ -160,17 +171,23 @@ export class Net implements WaitableBus {
     const { mode, created, timeoutMs, config } = handle;
     const shards = raw.shape()[0] as number;
     const transport = config && new LazyTransport(() => openStore(config, shards, timeoutMs), shards, config.transport);
-    return new Net(raw, { mode, created, timeoutMs, owner: false, transport, config });
+    const net = new Net(raw, { mode, created, timeoutMs, owner: false, transport, config });
+    if (transport) {
+      const options = { timeoutMs, pending: () => net.#pending(), assertOpen: () => net.#assertOpen() };
+      net.#store = { transport, delivery: new AttachedDelivery(raw, transport, options) };
+    }
+    return net;
   }
 
   /** @internal A handle that can be posted to a worker. */
   shareable(): ShareableHandle {
     this.#assertOpen();
-    if (!this.#raw.id) throw new MeshringError('unsupported', 'shareable is not available on the wasm backend');
+    const id = this.#staging.share();
+    shared.add(this);
     const config = this.#config && (JSON.parse(JSON.stringify(this.#config)) as NetNodeConfig);
     return {
       meshring: 'bus',
-      id: this.#raw.id(),
+      id,
       created: this.#created,
       mode: this.#mode,
       timeoutMs: this.#timeoutMs,
@@ -189,6 +206,11 @@ export class Net implements WaitableBus {
   /** As {@link push} for each; the number accepted. */
   pushBatch(events: Uint8Array[]): number {
     if (!Array.isArray(events)) throw wrongType('pushBatch', 'events', events, 'an array of Buffers', 'ArrayExpected');
+    // All are looked at first: a wrong one must not leave the earlier ones ingested.
+    for (const data of events) {
+      if (!(data instanceof Uint8Array))
+        throw wrongType('pushBatch', 'data', data, 'a Buffer or Uint8Array', 'InvalidArg');
+    }
     let accepted = 0;
     for (const data of events) if (this.push(data)) accepted += 1;
     return accepted;
@@ -220,6 +242,9 @@ export class Net implements WaitableBus {
   /** As {@link ingestFire} for each; the number accepted. */
   ingestBatchFire(jsons: string[]): number {
     if (!Array.isArray(jsons)) throw wrongType('fireBatch', 'jsons', jsons, 'an array of strings', 'ArrayExpected');
+    for (const json of jsons) {
+      if (typeof json !== 'string') throw wrongType('fireBatch', 'json', json, 'a string', 'StringExpected');
+    }
     let accepted = 0;
     for (const json of jsons) if (this.ingestFire(json)) accepted += 1;
     return accepted;
@@ -307,7 +332,8 @@ export class Net implements WaitableBus {
       const known = cursor === undefined ? new Map<number, string>() : decodeCursor(cursor);
       const positions = new Map<number, string | undefined>();
       for (const shard of shards ?? Array(this.#readable).keys()) positions.set(shard, known.get(shard));
-      const here = this.#wokenFor(waitForStore ? undefined : positions, end.signal);
+      const ready = waitForStore ? () => false : () => this.#hasBehind(positions);
+      const here = this.#waiters.until(ready, end.signal);
       await (waitForStore ? Promise.race([waitForStore(positions, end.signal), here]) : here);
       this.#turns.taken();
       return true;
@@ -336,7 +362,7 @@ export class Net implements WaitableBus {
     try {
       const asked = transport.tail?.([...Array(this.#readable).keys()]);
       // What is emitted from now on must be in front of the answer.
-      if (asked) this.#store?.dispatcher?.holdFor(asked);
+      if (asked) this.#store?.delivery.holdFor(asked);
       const tail = await asked;
       return tail && tail.size > 0 ? encodeCursor(tail) : undefined;
     } catch (error) {
@@ -367,17 +393,7 @@ export class Net implements WaitableBus {
     if (!this.#store) return;
     const release = platform.keepAlive();
     try {
-      const { dispatcher, transport, producer } = this.#store;
-      const drained = dispatcher ? dispatcher.drained() : this.#acknowledged();
-      const all = Promise.all([drained, producer?.recovered?.()]).then(() => transport.flush());
-      const late = () => new Error(`not acknowledged within ${this.#timeoutMs} ms`);
-      try {
-        await within(all, this.#timeoutMs, late);
-      } catch (error) {
-        throw notDelivered('Flush', Number(this.#counters().eventsPending ?? 0n), text(error));
-      }
-      const { count, reason } = dispatcher?.takeLosses() ?? { count: 0, reason: '' };
-      if (count > 0) throw notDelivered('Flush', count, `${count} events were given up: ${reason}`);
+      await this.#store.delivery.flush();
     } finally {
       release();
     }
@@ -391,46 +407,20 @@ export class Net implements WaitableBus {
 
   async #shutdown(): Promise<void> {
     const release = platform.keepAlive();
-    this.#clock?.();
-    this.#raw.close();
     try {
-      if (this.#store?.dispatcher) await this.#closeStore(this.#store, this.#store.dispatcher);
-      else await this.#store?.transport.shutdown();
+      this.#clock?.();
+      this.#raw.close();
+      shared.delete(this);
+      await this.#store?.delivery.close();
     } finally {
       this.#final = this.#counters();
-      this.#wakeAll();
+      this.#waiters.wakeAll();
       this.#staging.detach();
       this.#raw.release?.();
       // A batch that the transport has not answered yet still refers to it.
-      if (this.#store?.dispatcher?.settled ?? true) this.#raw.free?.();
+      if (this.#store?.delivery.settled ?? true) this.#raw.free?.();
       release();
     }
-  }
-
-  async #closeStore({ transport, producer }: Store, dispatcher: Dispatcher): Promise<void> {
-    const limit = (what: string) => () => new Error(`${what} took longer than ${this.#timeoutMs} ms`);
-    const failures: string[] = [];
-    const step = async (what: string, work: Promise<void>) => {
-      try {
-        await within(work, this.#timeoutMs, limit(what));
-      } catch (error) {
-        failures.push(text(error));
-      }
-    };
-    await step(
-      'delivery',
-      Promise.all([dispatcher.drained(), producer?.recovered?.()]).then(() => undefined),
-    );
-    dispatcher.stop();
-    await step('transport flush', transport.flush());
-    await step('transport close', transport.shutdown());
-    await step('the last batches', dispatcher.lastAttempts());
-    await step('producer state', Promise.resolve(producer?.close()));
-    const left = this.#raw.giveUp();
-    const { count, reason } = dispatcher.takeLosses();
-    const lost = left + count;
-    if (lost > 0) failures.unshift(`${lost} events were not delivered${reason ? `: ${reason}` : ''}`);
-    if (failures.length > 0) throw notDelivered('Shutdown', lost, failures.join('; '));
   }
 
   get #isClosed(): boolean {
@@ -456,7 +446,8 @@ export class Net implements WaitableBus {
       journal: producer.journal,
       clock: this.#clock,
     });
-    this.#store = { transport, dispatcher, producer };
+    const options = { timeoutMs: config.adapterTimeoutMs, pending: () => this.#pending() };
+    this.#store = { transport, delivery: new OwnDelivery(transport, dispatcher, producer, options) };
     producer.recover?.(transport, config.adapterTimeoutMs, (warning) => platform.warnOnce(warning));
   }
 
@@ -474,7 +465,7 @@ export class Net implements WaitableBus {
     if (this.#closing) return;
     this.#clock?.();
     this.#raw.sweep();
-    if (this.#raw.takeAttention?.()) this.#store?.dispatcher?.poke();
+    if (this.#raw.takeAttention?.()) this.#store?.delivery.poke();
   }
 
   #counters(): Stats {
@@ -495,16 +486,8 @@ export class Net implements WaitableBus {
     };
   }
 
-  /** Another thread's dispatcher delivers: waits until it has what was accepted here so far. */
-  async #acknowledged(): Promise<void> {
-    const positions = this.#raw.positions();
-    const targets = Array.from({ length: this.#shards }, (_, shard) => positions[2 * shard + 1] as number);
-    for (;;) {
-      const done = this.#raw.acknowledged();
-      if (targets.every((target, shard) => (done[shard] as number) >= target)) return;
-      this.#assertOpen();
-      await delay(2);
-    }
+  #pending(): number {
+    return Number(this.stats().eventsPending ?? 0n);
   }
 
   #hasBehind(positions: ReadonlyMap<number, string | undefined>): boolean {
@@ -519,44 +502,22 @@ export class Net implements WaitableBus {
 
   /** End of a tick in which events were staged here. */
   #ticked(): void {
-    if (this.#waiters.size > 0) this.#wakeAll();
-    if (this.#raw.takeAttention?.()) this.#store?.dispatcher?.poke();
+    this.#waiters.wakeAll();
+    if (this.#raw.takeAttention?.()) this.#store?.delivery.poke();
   }
 
-  /** Resolves when the log holds events behind the positions, when the bus is shut down, or when the signal aborts. */
-  async #wokenFor(positions: ReadonlyMap<number, string | undefined> | undefined, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && !this.#isClosed) {
-      let wake = () => {};
-      const woken = new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-      // Registered before the look, so that an event in between is not missed.
-      this.#waiters.add(wake);
-      signal.addEventListener('abort', wake);
-      this.#raw.setWaiting?.(true);
-      try {
-        if (positions && this.#hasBehind(positions)) return;
-        await woken;
-      } finally {
-        this.#waiters.delete(wake);
-        signal.removeEventListener('abort', wake);
-      }
-    }
+  /** The wake-up of a bus that it does not keep alive. */
+  static #wakeOf(reference: WeakRef<Net>): () => void {
+    return () => {
+      const net = reference.deref();
+      if (net) net.#woken();
+    };
   }
 
   /** Called by the drain of another thread. */
   #woken(): void {
-    if (this.#staging.closed) {
-      this.#wakeAll();
-      return;
-    }
-    this.#wakeAll();
-    this.#store?.dispatcher?.poke();
-  }
-
-  #wakeAll(): void {
-    for (const resolve of this.#waiters) resolve();
-    this.#waiters.clear();
+    this.#waiters.wakeAll();
+    if (!this.#isClosed) this.#store?.delivery.poke();
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import type { RawBus } from '../backend/bus.js';
 import { door } from '../backend/choose.js';
+import { MeshringError } from '../errors.js';
 import { platform } from '../platform/node.js';
 
 // Field offsets, in 32-bit words (RESULT_TS in 64-bit words).
@@ -13,6 +14,7 @@ const TAIL = 0;
 const HEAD = 64 / 4;
 const ASLEEP = 68 / 4;
 const ACCEPT = 72 / 4;
+const LIMIT = 76 / 4;
 const STAGED = 128 / 4;
 const COUNT = 132 / 4;
 const CLOSED = 192 / 4;
@@ -78,6 +80,8 @@ export class Staging {
   private count = 0;
   /** Events may be staged while `count` is below it (wrapping); only read when `limited`. */
   private accept = 0;
+  /** Frames may be staged up to this position (wrapping); only read when `limited`. */
+  private limit = 0;
   private scheduled = false;
   private readonly drainRing: () => void;
   private readonly wake: (() => void) | undefined;
@@ -177,7 +181,7 @@ export class Staging {
     const at = this.at;
     const next = (at + length + 7) & ~3;
     if (next > this.end || this.u8.length === 0) return this.bytesSlowly(data);
-    if (this.limited && !this.fits()) return this.ask(data);
+    if (this.limited && !this.fits(next - at)) return this.ask(data);
     if (this.i32[CLOSED] !== 0) return false;
     this.i32[at >> 2] = length;
     const u8 = this.u8;
@@ -197,7 +201,7 @@ export class Staging {
     if (at + text.length * 3 + 7 > this.end || writer === undefined || this.u8.length === 0) {
       return this.textSlowly(text);
     }
-    if (this.limited && !this.fits()) return this.ask(encoder.encode(text));
+    if (this.limited && !this.fits(text.length * 3 + 7)) return this.ask(encoder.encode(text));
     if (this.i32[CLOSED] !== 0) return false;
     const length = (writer as Required<TextWriter>).utf8Write(text, at + 4);
     this.i32[at >> 2] = length;
@@ -210,7 +214,7 @@ export class Staging {
     const next = (this.at + length + 7) & ~3;
     if (this.closed) return false;
     if (next > this.end && !this.makeRoom(length)) return this.push(data, hash).accepted;
-    if (this.limited && !this.fits()) return this.push(data, hash).accepted;
+    if (this.limited && !this.fits(length + 7)) return this.push(data, hash).accepted;
     const at = this.at;
     this.i32[at >> 2] = length | HASHED;
     this.i32[(at >> 2) + 1] = Number(BigInt.asIntN(32, hash));
@@ -267,10 +271,29 @@ export class Staging {
     this.mark = this.scheduled ? this.at + this.highWater : 0;
   }
 
-  private fits(): boolean {
-    if (((this.count - this.accept) | 0) < 0) return true;
+  /** Lets other threads attach; returns the id under which they do. */
+  share(): bigint {
+    const id = this.raw.share?.();
+    if (id === undefined) throw new MeshringError('unsupported', 'shareable is not available on the wasm backend');
+    this.forgetPromise();
+    return id;
+  }
+
+  /** Whether a frame of `need` bytes surely fits. */
+  private fits(need: number): boolean {
+    if (this.promised(need)) return true;
     this.accept = Atomics.load(this.i32, ACCEPT);
-    return ((this.count - this.accept) | 0) < 0;
+    this.limit = Atomics.load(this.i32, LIMIT);
+    return this.promised(need);
+  }
+
+  private promised(need: number): boolean {
+    return ((this.count - this.accept) | 0) < 0 && ((this.lap + this.at + need - this.limit) | 0) <= 0;
+  }
+
+  /** Something else took room: what was promised before no longer holds. */
+  private forgetPromise(): void {
+    this.accept = this.count;
   }
 
   /** The frame that ends at `next` is complete. */
@@ -324,7 +347,7 @@ export class Staging {
   /** Where there is no `utf8Write`: the standard way. */
   private encodeInto(text: string): boolean {
     if (!this.makeRoom(text.length * 3)) return this.bytes(encoder.encode(text));
-    if (this.limited && !this.fits()) return this.ask(encoder.encode(text));
+    if (this.limited && !this.fits(text.length * 3 + 7)) return this.ask(encoder.encode(text));
     const at = this.at;
     const { written } = encoder.encodeInto(text, this.u8.subarray(at + 4, this.end));
     this.i32[at >> 2] = written;
@@ -341,8 +364,13 @@ export class Staging {
   private settle(next: number): Placed {
     this.at = next;
     this.count = (this.count + 1) | 0;
-    this.i32[COUNT] = this.count;
-    this.i32[STAGED] = this.lap + next;
+    if (this.strong) {
+      Atomics.store(this.i32, COUNT, this.count);
+      Atomics.store(this.i32, STAGED, (this.lap + next) | 0);
+    } else {
+      this.i32[COUNT] = this.count;
+      this.i32[STAGED] = this.lap + next;
+    }
     this.drain();
     this.notice();
     return this.answer();
@@ -364,6 +392,7 @@ export class Staging {
   private push(data: Uint8Array, hash?: bigint): Placed {
     this.clock?.();
     this.raw.push(data, hash);
+    this.forgetPromise();
     if (this.u8.length === 0) this.map();
     this.published = (this.lap + this.at) | 0;
     this.end = this.local ? DATA : DATA + this.size;

@@ -210,3 +210,62 @@ describe('lifecycle', () => {
     await expect(node.flush()).rejects.toThrow('Flush failed: ');
   });
 });
+
+describe('what was accepted', () => {
+  it('fits within the bound on bytes: the answers of drop_newest are true beyond the size of the staging ring', async () => {
+    const maxPendingBytes = 6 << 20;
+    const { node, transport } = await create({
+      shards: 1,
+      backpressure: 'drop_newest',
+      maxPendingBytes,
+      batch: { maxDelayMs: 1 },
+    });
+    transport.stall();
+    node.fire('first');
+    await transport.until(() => transport.attempts.length === 1);
+    const event = new Uint8Array(1000).fill(0x20);
+    let accepted = 1;
+    for (let i = 0; i < 10_000; i++) if (node.emitBuffer(event)) accepted += 1;
+    expect(accepted).toBe(1 + Math.floor(maxPendingBytes / 1000));
+    expect(node.stats().eventsIngested).toBe(BigInt(accepted));
+  });
+
+  it('leaves room for events that go past the staging ring', async () => {
+    const { node } = await stalled('drop_newest');
+    let accepted = 1;
+    for (let i = 0; i < 3; i++) {
+      if (node.fire('{}')) accepted += 1;
+      if (node.emitBuffer(new Uint8Array(1 << 20))) accepted += 1;
+    }
+    for (let i = 0; i < 2000; i++) if (node.fire('{}')) accepted += 1;
+    expect(accepted).toBe(1024);
+    expect(node.stats().eventsIngested).toBe(1024n);
+  });
+
+  it('and given up is told to every flush that waited for it', async () => {
+    const { node, transport } = await create({ shards: 1 });
+    transport.fail('fatal', 1);
+    node.fire('1');
+    const flushes = await Promise.allSettled([node.flush(), node.flush(), node.napi.flush()]);
+    expect(flushes.map((flush) => flush.status)).toEqual(['rejected', 'rejected', 'rejected']);
+    await node.flush();
+  });
+
+  it('and cannot be delivered at shutdown fails a pending flush', async () => {
+    const { node, transport } = await create({ shards: 1, adapterTimeoutMs: 300, batch: { maxDelayMs: 1 } });
+    transport.fail('transient', 1000);
+    node.fire('1');
+    const [flush, shutdown] = await Promise.allSettled([node.flush(), node.shutdown()]);
+    expect(flush).toMatchObject({ status: 'rejected', reason: { kind: 'flush-failed' } });
+    expect(shutdown).toMatchObject({ status: 'rejected', reason: { kind: 'shutdown-failed', undelivered: 1 } });
+    expect(node.stats()).toMatchObject({ eventsIngested: 1n, eventsFailed: 1n, eventsPending: 0n });
+  });
+
+  it('of a batch with a wrong member is nothing', async () => {
+    const { node } = await create({ shards: 1 });
+    expect(() => node.fireBatch(['1', 2 as never])).toThrow('fireBatch: json must be a string');
+    expect(() => node.emitRawBatch(['1', null as never])).toThrow('json must be a string');
+    expect(() => node.napi.pushBatch([new Uint8Array(1), 'x' as never])).toThrow('pushBatch: data must be');
+    expect(node.stats().eventsIngested).toBe(0n);
+  });
+});

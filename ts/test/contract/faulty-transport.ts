@@ -32,6 +32,8 @@ export class FaultyTransport implements Transport {
   #gate: { open: Promise<void>; release: () => void } | undefined;
   #waiting = new Set<() => void>();
   readonly #here = new Map<number, number>();
+  /** Number behind the last event stored, by shard. */
+  readonly #reached = new Map<number, number>();
 
   async init(): Promise<void> {
     if (this.initError) throw this.initError;
@@ -39,6 +41,7 @@ export class FaultyTransport implements Transport {
 
   /** Batches wait from now on. */
   stall(): void {
+    if (this.#gate) return;
     let release = () => {};
     const open = new Promise<void>((resolve) => {
       release = resolve;
@@ -78,9 +81,9 @@ export class FaultyTransport implements Transport {
     try {
       await this.#gate?.open;
       const failure = this.#failures.shift();
-      const already = this.stored.get(shardId)?.length ?? 0;
-      const done = Math.max(0, already - Number(sequenceStart));
-      this.#store(batch, events, done, failure ? Math.max(done, failure.stored) : events.length);
+      const done = Math.max(0, (this.#reached.get(shardId) ?? 0) - Number(sequenceStart));
+      const end = failure ? Math.min(events.length, Math.max(done, failure.stored)) : events.length;
+      this.#store(batch, events, done, end);
       if (failure) throw new TransportError(failure.kind, 'injected', { stored: Math.max(done, failure.stored) });
     } finally {
       this.#here.set(shardId, here - 1);
@@ -91,6 +94,7 @@ export class FaultyTransport implements Transport {
   #store(batch: Batch, events: string[], from: number, to: number): void {
     const list = this.stored.get(batch.shardId) ?? [];
     this.stored.set(batch.shardId, list);
+    this.#reached.set(batch.shardId, Number(batch.sequenceStart) + to);
     for (let i = from; i < to; i++) {
       const raw = new TextEncoder().encode(events[i]);
       list.push({ id: String(list.length + 1), raw, ts: batch.timestamps[i] as bigint });
