@@ -566,6 +566,10 @@ fn release(
         let changes = shared.driver.node.detach(lane, shared.driver.now());
         shared.waiters.changed(changes);
     }
+    // Closed or left: the drain no longer reads this ring, and its producer's thread is here.
+    if let Some(lane) = lane {
+        lane.ring.discard();
+    }
 }
 
 unsafe extern "C" fn release_lane(_env: sys::napi_env, _data: *mut c_void, hint: *mut c_void) {

@@ -117,6 +117,23 @@ impl Ring {
         DATA + self.size
     }
 
+    /// Gives the pages of the data back to the system, once nothing reads or writes frames any more: JavaScript frees
+    /// the memory itself only when it collects its views, long after the end of the node.
+    pub fn discard(&self) {
+        #[cfg(all(target_os = "linux", feature = "addon"))]
+        {
+            // SAFETY: only asks. Whole pages only, so that neighbours in the heap keep theirs.
+            let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(64 << 10);
+            let data = self.memory.as_ptr().wrapping_add(DATA);
+            let skip = data.align_offset(page);
+            let length = self.size.saturating_sub(skip) & !(page - 1);
+            if length > 0 {
+                // SAFETY: the range lies within the data; its private anonymous pages read as zero afterwards.
+                unsafe { libc::madvise(data.add(skip).cast(), length, libc::MADV_DONTNEED) };
+            }
+        }
+    }
+
     /// Number of data bytes.
     pub fn size(&self) -> usize {
         self.size
