@@ -1,7 +1,8 @@
 /** What flush and shutdown of a node wait for: events on their way to a store (10 §4). */
-import { CounterNames, type RawBus } from '../backend/bus.js';
+import type { RawBus } from '../backend/bus.js';
 import { MeshringError } from '../errors.js';
 import { delay } from '../flow/backoff.js';
+import { countersOf } from './counters.js';
 import { type Dispatcher, notDelivered, within } from './dispatch.js';
 import type { ProducerState } from './producer-state.js';
 import type { Transport } from './transport.js';
@@ -147,7 +148,7 @@ export class AttachedDelivery implements Delivery {
   }
 
   #failed(): number {
-    return Number(this.#raw.counters()[CounterNames.indexOf('failed')]);
+    return Number(countersOf(this.#raw, false).eventsFailed);
   }
 
   async #drained(signal: AbortSignal): Promise<void> {

@@ -1,22 +1,24 @@
 /** The low-level bus (`Net` of the core package, 10 §9): staging ring, shards in Rust, transport. */
-import { CounterNames, type RawBus, settingsOf } from '../backend/bus.js';
+import { type RawBus, settingsOf } from '../backend/bus.js';
 import { door } from '../backend/choose.js';
 import { MeshringError, wrongType } from '../errors.js';
 import { xxh3 } from '../hash/index.js';
 import { platform } from '../platform/node.js';
 import type { NetNodeConfig, PollRequest, PollResponseData, Receipt, Stats } from '../types.js';
 import { checkFirst, MAX_EVENT_BYTES, type ResolvedConfig, resolveConfig } from './config.js';
+import { openStore, startTransport } from './connect.js';
 import { type EventBusOptions, fromCore, type HashedEvent } from './core-options.js';
+import { countersOf } from './counters.js';
 import { decodeCursor, encodeCursor } from './cursor.js';
 import { AttachedDelivery, type Delivery, OwnDelivery } from './delivery.js';
-import { Dispatcher, within } from './dispatch.js';
+import { Dispatcher } from './dispatch.js';
 import { LazyTransport } from './lazy-transport.js';
 import { LogReader } from './log-reader.js';
 import { Poller } from './poll.js';
 import type { ProducerState } from './producer-state.js';
 import { tooLarge, utf8Length } from './size.js';
 import { type Placed, Staging } from './staging.js';
-import { type Transport, TransportError } from './transport.js';
+import type { Transport } from './transport.js';
 import { TransportReader } from './transport-reader.js';
 import { Turns } from './turns.js';
 import { TAIL, WAIT, type WaitableBus } from './wait.js';
@@ -469,21 +471,7 @@ export class Net implements WaitableBus {
   }
 
   #counters(): Stats {
-    const values = this.#raw.counters();
-    const counter = (name: (typeof CounterNames)[number]) => values[CounterNames.indexOf(name)] as bigint;
-    const [rejected, evicted, failed] = [counter('rejected'), counter('evicted'), counter('failed')];
-    return {
-      eventsIngested: counter('ingested'),
-      eventsDropped: rejected + evicted + failed,
-      eventsRejected: rejected,
-      eventsEvicted: evicted,
-      eventsFailed: failed,
-      eventsDispatched: counter('dispatched'),
-      batchesDispatched: counter('batches'),
-      eventsPending: counter('pending'),
-      ...(this.#log ? { eventsExpired: counter('expired') } : {}),
-      ...this.#store?.transport.stats?.(),
-    };
+    return { ...countersOf(this.#raw, this.#log !== undefined), ...this.#store?.transport.stats?.() };
   }
 
   #pending(): number {
@@ -528,35 +516,4 @@ interface NetParts {
   readonly owner: boolean;
   readonly transport: Transport | undefined;
   readonly config: NetNodeConfig | undefined;
-}
-
-/** Opens a second connection to the store of a node. */
-async function openStore(config: NetNodeConfig, shards: number, timeoutMs: number): Promise<Transport> {
-  const transport = await platform.openTransport(config.transport ?? { type: 'memory' }, config);
-  if (!transport) throw new MeshringError('invalid-config', 'attach: this node has no store');
-  await startTransport(transport, { shards, adapterTimeoutMs: timeoutMs });
-  return transport;
-}
-
-async function startTransport(
-  transport: Transport,
-  config: Pick<ResolvedConfig, 'shards' | 'adapterTimeoutMs'>,
-): Promise<void> {
-  const context = {
-    shards: config.shards,
-    timeoutMs: config.adapterTimeoutMs,
-    warn: (warning: string) => platform.warnOnce(warning),
-  };
-  try {
-    await within(
-      transport.init(context),
-      config.adapterTimeoutMs,
-      () => new TransportError('fatal', 'adapter init timed out'),
-    );
-  } catch (error) {
-    // Nothing keeps running after a failed create; the reason is the first failure.
-    await transport.shutdown().catch(() => undefined);
-    if (error instanceof MeshringError) throw error;
-    throw new MeshringError('create-failed', `Failed to create EventBus: ${text(error)}`, { cause: error });
-  }
 }
