@@ -168,6 +168,10 @@ export interface Stats {
   batchesDispatched?: bigint;
   /** + Accepted and neither confirmed nor lost. */
   eventsPending?: bigint;
+  /** + Mesh: events received. */
+  eventsReceived?: bigint;
+  /** + Mesh: events that arrived and found the receive queue full. */
+  eventsLost?: bigint;
   /** + Redis: false when the server refuses scripts. */
   exactlyOnce?: boolean;
 }

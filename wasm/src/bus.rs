@@ -181,6 +181,16 @@ impl Bus {
         self.settle(changes);
     }
 
+    /// Stores inbound packets as `RawMesh.takeDeliveries` gives them: the shard is the stream id modulo the number of shards.
+    #[wasm_bindgen(js_name = placePackets)]
+    pub fn place_packets(&mut self, batch: &[u8]) {
+        let shards = self.node.with_core(|core| u64::from(core.shard_count()).max(1));
+        for (stream, events) in meshring::port::deliveries(batch) {
+            let changes = self.node.place((stream % shards) as u32, events, self.now);
+            self.settle(changes);
+        }
+    }
+
     /// Gives up every queued event; returns how many.
     #[wasm_bindgen(js_name = giveUp)]
     pub fn give_up(&self) -> f64 {

@@ -137,6 +137,17 @@ impl RawMesh {
     }
 
     /// See the door.
+    #[wasm_bindgen(js_name = sendBatch)]
+    pub fn send_batch(&mut self, now: f64, handle: u32, data: &[u8], ends: &[u32], from: u32) -> i32 {
+        self.0.send_batch(now as u64, handle, data, ends, from)
+    }
+
+    /// See the door.
+    pub fn flushed(&self, handle: u32) -> i32 {
+        self.0.flushed(handle)
+    }
+
+    /// See the door.
     #[wasm_bindgen(js_name = sendTo)]
     pub fn send_to(
         &mut self,

@@ -440,6 +440,18 @@ impl BusJs {
             .settle(driver.node.place(shard, events, driver.now()));
     }
 
+    /// Stores inbound packets as `RawMesh.takeDeliveries` gives them: the shard is the stream id modulo the number of shards.
+    #[napi(catch_unwind)]
+    pub fn place_packets(&self, batch: Uint8Array) {
+        let driver = &self.producer.shared.driver;
+        let now = driver.now();
+        let shards = driver.node.with_core(|core| u64::from(core.shard_count()).max(1));
+        for (stream, events) in crate::port::deliveries(&batch) {
+            let shard = (stream % shards) as u32;
+            self.producer.settle(driver.node.place(shard, events, now));
+        }
+    }
+
     /// Gives up every queued event; returns how many.
     #[napi(catch_unwind)]
     pub fn give_up(&self) -> f64 {

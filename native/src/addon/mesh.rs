@@ -4,7 +4,9 @@ use crate::driver::udp::UdpNode;
 use crate::engine::Publish;
 use crate::port::{parse_link, refused, Call, Options, Port};
 use crate::stream::StreamConfig;
-use napi::bindgen_prelude::{BigInt, BigUint64Array, Buffer, Error, Function, Result, Status, Uint8Array};
+use napi::bindgen_prelude::{
+    BigInt, BigUint64Array, Buffer, Error, Function, Result, Status, Uint32Array, Uint8Array,
+};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -257,6 +259,18 @@ impl RawMesh {
         Ok(self.call_send(now, |port, now| {
             port.send(now, handle, frames, count, partial, publish)
         }))
+    }
+
+    /// See the door.
+    #[napi(catch_unwind)]
+    pub fn send_batch(&self, now: f64, handle: u32, data: Uint8Array, ends: Uint32Array, from: u32) -> i32 {
+        self.call(now, |port, now| port.send_batch(now, handle, &data, &ends, from))
+    }
+
+    /// See the door.
+    #[napi(catch_unwind)]
+    pub fn flushed(&self, handle: u32) -> i32 {
+        self.look(|port| port.flushed(handle))
     }
 
     /// See the door.

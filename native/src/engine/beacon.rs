@@ -21,9 +21,6 @@ impl Engine {
 
     /// Sends an own pingwave to each direct peer, the same for all.
     pub(super) fn beacon(&mut self) {
-        if self.config.bus {
-            return;
-        }
         self.pingwave_seq += 1;
         let wave = Pingwave {
             origin: self.config.node_id,

@@ -112,8 +112,11 @@ impl Engine {
         let plan = (0..3)
             .flat_map(|n| {
                 let begin = n * wait + pause * n * (n + 1) / 2;
-                // Over a bus link nothing is routed; a second direct call may follow a lost one.
-                [(begin, false), (begin + wait / 5, !bus)]
+                if bus {
+                    super::bus::calls(begin, wait)
+                } else {
+                    vec![(begin, false), (begin + wait / 5, true)]
+                }
             })
             .collect();
         self.supersede(peer);
@@ -160,6 +163,13 @@ impl Engine {
             .values()
             .any(|other| !other.done && other.peer & MASK == peer & MASK)
         {
+            return;
+        }
+        if self.config.bus {
+            // An unanswered call makes room for the next one soon.
+            let wait = self.config.heartbeat_interval.max(super::SECOND / 2);
+            let wait = wait.min(self.config.handshake_timeout);
+            let _ = self.begin(link, key, peer, vec![(0, false)], wait, true);
             return;
         }
         let link = self.routes.lookup(self.now, peer).unwrap_or(link);

@@ -1,6 +1,6 @@
 //! Messages of the extension, and the acknowledgements and grants that this end owes.
 
-use super::{Engine, Link, PeerChange};
+use super::{Engine, Event, Link, PeerChange};
 use crate::packet::control::{Ack, Control};
 use crate::packet::{flags, put_frame, subprotocol, Features, Grant, Header, CONTROL_STREAM, OVERHEAD};
 
@@ -73,6 +73,11 @@ impl Engine {
             .acknowledge(now, ack, &mut peer.rtt, &mut peer.congestion, &mut |payload| {
                 out.recycle(payload);
             });
+        if self.config.bus && stream.sender.is_idle() {
+            self.out.event(Event::Flushed {
+                stream: ack.stream_id,
+            });
+        }
         self.schedule(id, ack.stream_id);
         self.release_blocked(id);
         self.arm_stream(id, ack.stream_id);

@@ -106,6 +106,11 @@ pub enum Event {
         /// What happened.
         change: PeerChange,
     },
+    /// Bus links only: everything sent on a stream is acknowledged.
+    Flushed {
+        /// Stream id.
+        stream: u64,
+    },
     /// Frames of a known subprotocol.
     Message(Delivery),
     /// A keep-alive arrived.

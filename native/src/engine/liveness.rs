@@ -20,6 +20,10 @@ impl Engine {
         }
         self.timers
             .arm(Timer::Tick, self.now + self.config.heartbeat_interval.max(10_000));
+        if self.config.bus {
+            self.bus_tick();
+            return;
+        }
         let ids: Vec<u64> = self.peers.keys().copied().collect();
         for id in &ids {
             self.beat(*id);
@@ -68,9 +72,7 @@ impl Engine {
             2 => Liveness::Suspected,
             _ => Liveness::Failed,
         };
-        // A bus link clears its session after one session timeout.
-        let evict_after = if self.config.bus { 1 } else { EVICT_AFTER };
-        if silence >= evict_after.saturating_mul(timeout) {
+        if silence >= EVICT_AFTER.saturating_mul(timeout) {
             self.remove_peer(id);
             return;
         }

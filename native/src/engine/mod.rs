@@ -8,6 +8,7 @@
 //! Time is monotonic microseconds from any origin; an earlier time than the last counts as the last.
 
 mod beacon;
+mod bus;
 mod config;
 mod connect;
 mod control;
@@ -154,6 +155,12 @@ impl Engine {
             return;
         }
         let peers: Vec<u64> = self.peers.keys().copied().collect();
+        // What was received is acknowledged first, so that the other ends need not guess.
+        for (id, peer) in &mut self.peers {
+            let owing = peer.streams.iter_mut().filter(|stream| stream.owed.due.is_some());
+            self.owed.extend(owing.map(|stream| (*id, stream.id)));
+        }
+        self.flush_owed();
         for peer in peers {
             self.say_goodbye(peer);
         }

@@ -121,6 +121,12 @@ impl Engine {
             .is_none_or(|stream| stream.sender.is_idle())
     }
 
+    /// Whether nothing sent on an open stream is outstanding; `None` when the handle is worthless.
+    pub fn is_idle(&self, handle: StreamHandle) -> Option<bool> {
+        let stream = self.peers.get(&handle.peer)?.streams.get(handle.stream)?;
+        (stream.open && stream.epoch == handle.epoch).then(|| stream.sender.is_idle())
+    }
+
     /// Whether anything acknowledged is still under way to anybody.
     pub fn is_drained(&mut self) -> bool {
         self.peers

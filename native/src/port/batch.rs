@@ -1,6 +1,7 @@
 //! Events and deliveries as one run of records; `ts/src/mesh/batch.ts` reads it. Little-endian.
 
 use crate::engine::{Delivery, Event, HandshakeFailure, PeerChange};
+use crate::packet::Frames;
 
 /// First byte of each record.
 pub mod kind {
@@ -16,6 +17,8 @@ pub mod kind {
     pub const PEER: u8 = 4;
     /// A keep-alive arrived.
     pub const KEEP_ALIVE: u8 = 5;
+    /// A stream of a bus link has nothing outstanding.
+    pub const FLUSHED: u8 = 6;
 }
 
 /// `kind u8 ‖ 0 u8 ‖ subprotocol u16 ‖ count u16 ‖ channel hash u16 ‖ origin hash u32 ‖ length u32 ‖ peer u64 ‖ stream u64 ‖ sequence u64 ‖ frames`
@@ -30,6 +33,24 @@ pub fn put_delivery(kind: u8, delivery: &Delivery, out: &mut Vec<u8>) {
     out.extend_from_slice(&delivery.stream_id.to_le_bytes());
     out.extend_from_slice(&delivery.sequence.to_le_bytes());
     out.extend_from_slice(&delivery.frames);
+}
+
+/// Bytes of a delivery before its frames.
+const DELIVERY_HEAD: usize = 40;
+
+/// The packets of a batch of deliveries: stream id and events of each.
+pub fn deliveries(mut batch: &[u8]) -> impl Iterator<Item = (u64, Frames<'_>)> {
+    std::iter::from_fn(move || {
+        let (head, rest) = batch.split_first_chunk::<DELIVERY_HEAD>()?;
+        let length = u32::from_le_bytes([head[12], head[13], head[14], head[15]]) as usize;
+        let stream = u64::from_le_bytes(head[24..32].try_into().ok()?);
+        let frames = rest.get(..length)?;
+        batch = &rest[length..];
+        Some((
+            stream,
+            Frames::new(frames, u16::from_le_bytes([head[4], head[5]])),
+        ))
+    })
 }
 
 /// `kind u8 ‖ code u8 ‖ text length u16 ‖ 0 u32 ‖ a u64 ‖ b u64 ‖ text`
@@ -68,6 +89,7 @@ pub fn put_event(event: &Event, out: &mut Vec<u8>) {
             };
             put_small(out, kind::PEER, code, *peer, 0, "");
         }
+        Event::Flushed { stream } => put_small(out, kind::FLUSHED, 0, *stream, 0, ""),
         Event::KeepAlive { from, sender } => {
             put_small(out, kind::KEEP_ALIVE, 0, *sender, 0, &from.to_string());
         }

@@ -2,12 +2,14 @@
 
 mod batch;
 
+pub use batch::deliveries;
+
 use crate::crypto::Key;
 use crate::engine::{
     Config, ConnectError, Engine, Link, Liveness, OpenError, Protocol, Publish, SendError, StreamHandle,
     SECOND,
 };
-use crate::packet::Features;
+use crate::packet::{put_frame, Features};
 use crate::stream::StreamConfig;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -25,6 +27,9 @@ pub mod refused {
     /// The socket refused a datagram of the call.
     pub const SOCKET: i32 = -5;
 }
+
+/// Bytes of frames that one call of [`Port::send_batch`] sends.
+const MAX_CALL: usize = 2 << 20;
 
 /// How a node is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +197,42 @@ impl Port {
             .engine
             .send(now, *handle, frames, count as usize, partial, publish);
         outcome(sent.map(|sent| sent.events))
+    }
+
+    /// Sends events of a batch from index `from` on: how many were taken, or a number of [`refused`]. Event `n` ends at `ends[n]`.
+    pub fn send_batch(&mut self, now: u64, handle: u32, data: &[u8], ends: &[u32], from: u32) -> i32 {
+        let Some(handle) = self.handles.get(&handle) else {
+            return refused::NOT_CONNECTED;
+        };
+        let from = from as usize;
+        let mut begin = from
+            .checked_sub(1)
+            .map_or(0, |last| ends.get(last).map_or(usize::MAX, |end| *end as usize));
+        let (mut frames, mut count) = (Vec::new(), 0);
+        for end in ends.get(from..).unwrap_or_default() {
+            let Some(event) = data.get(begin..*end as usize) else {
+                return refused::BAD_FRAMES;
+            };
+            if count > 0 && frames.len() + event.len() > MAX_CALL {
+                break;
+            }
+            put_frame(&mut frames, event);
+            begin = *end as usize;
+            count += 1;
+        }
+        let sent = self
+            .engine
+            .send(now, *handle, &frames, count, true, Publish::default());
+        outcome(sent.map(|sent| sent.events))
+    }
+
+    /// Whether everything sent on a stream is acknowledged (1) or not (0); [`refused::NOT_CONNECTED`] when the stream or its session is gone.
+    pub fn flushed(&self, handle: u32) -> i32 {
+        let known = self
+            .handles
+            .get(&handle)
+            .and_then(|handle| self.engine.is_idle(*handle));
+        known.map_or(refused::NOT_CONNECTED, i32::from)
     }
 
     /// Sends framed events without credit, on stream 0 or as messages of a subprotocol.

@@ -143,6 +143,8 @@ export interface RawBus {
   startSequence(shard: number, sequence: bigint): void;
   /** Stores inbound events of a shard. */
   place(shard: number, data: Uint8Array, ends: Uint32Array): void;
+  /** Stores inbound packets as `RawMesh.takeDeliveries` gives them; the shard is the stream id modulo the number of shards. */
+  placePackets(batch: Uint8Array): void;
   /** Gives up every queued event. */
   giveUp(): number;
   /** Counters in the order of {@link CounterNames}. */

@@ -9,7 +9,7 @@ export interface RawMeshClass {
   /**
    * An engine without a socket, driven by its caller. `now` = monotonic microseconds; `keys` = PSK, X25519 secret and
    * random seed, 32 bytes each; `options` = `[heartbeat ms, session timeout ms, handshake timeout ms, events that may
-   * wait, bytes of them, extension 0|1, bus link 0|1]`.
+   * wait, bytes of them, extension 0|1, bus link 0|1]` (its peer is 1n).
    */
   new (now: number, nodeId: bigint, keys: Uint8Array, options: number[]): RawMesh;
   /** An engine with a UDP socket and a thread of its own (addon only). Throws with the system's text. */
@@ -64,6 +64,10 @@ export interface RawMesh {
     channelHash: number,
     originHash: number,
   ): number;
+  /** Sends events of a batch from index `from` on, in as many packets as there is room for; as `send`. Event n ends at `ends[n]`. */
+  sendBatch(now: number, handle: number, data: Uint8Array, ends: Uint32Array, from: number): number;
+  /** 1 when everything sent on a stream is acknowledged, else 0; `REFUSED.notConnected` when stream or session is gone. */
+  flushed(handle: number): number;
   /** Sends without credit on stream 0 (`subprotocol` 0) or as messages of a subprotocol. */
   sendTo(now: number, peer: bigint, subprotocol: number, frames: Uint8Array, length: number, count: number): number;
   /** `[tx seq, rx seq, last activity µs, backpressure, credit, window, grants in, grants out, extended]`. */

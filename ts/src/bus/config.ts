@@ -7,7 +7,7 @@ import type { BatchConfig, NetNodeConfig, Transport } from '../types.js';
 /** Largest event, bytes (10 §3.1). */
 export const MAX_EVENT_BYTES = 16 << 20;
 /** Default of {@link NetNodeConfig.maxPendingBytes} and of the memory transport's `maxBytes`. */
-const DEFAULT_BYTES = 256 << 20;
+export const DEFAULT_BYTES = 256 << 20;
 /** Bytes of a staging ring: large enough to absorb a burst, small enough to stay in the cache. */
 const RING_BYTES = 2 << 20;
 /** The WebAssembly ring is drained inline; it need not be large. */
@@ -97,7 +97,7 @@ export function resolveConfig(config: NetNodeConfig, threaded: boolean): Resolve
   const mode = typeof config.backpressure === 'object' ? 'sample' : (config.backpressure ?? 'drop_oldest');
   const batch = resolveBatch(config.batch);
   const transport: Transport = config.transport ?? { type: 'memory' };
-  const log = transport.type === 'memory' || transport.type === 'mesh';
+  const log = transport.type === 'memory';
   const memory = transport.type === 'memory' ? transport : undefined;
   const bytes = log
     ? positive('memory maxBytes', memory?.maxBytes, DEFAULT_BYTES)

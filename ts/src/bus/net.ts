@@ -14,6 +14,7 @@ import { AttachedDelivery, type Delivery, OwnDelivery } from './delivery.js';
 import { Dispatcher } from './dispatch.js';
 import { LazyTransport } from './lazy-transport.js';
 import { LogReader } from './log-reader.js';
+import { AttachedInbound } from './mesh/attached.js';
 import { Poller } from './poll.js';
 import type { ProducerState } from './producer-state.js';
 import { tooLarge, utf8Length } from './size.js';
@@ -41,6 +42,8 @@ export interface ShareableHandle {
   readonly mode: ResolvedConfig['mode'];
   /** Limit of one transport operation, ms. */
   readonly timeoutMs: number;
+  /** Number of the log of inbound events in this process, where a transport keeps one. */
+  readonly inbound?: bigint | undefined;
   /** Options from which another thread opens its own connection for reading; undefined = log in memory. */
   readonly config: NetNodeConfig | undefined;
 }
@@ -67,7 +70,11 @@ export class Net implements WaitableBus {
   readonly #raw: RawBus;
   readonly #staging: Staging;
   readonly #poller: Poller;
+  /** Where {@link #log} reads: the own shards, or the log of what a peer has sent. */
+  readonly #source: RawBus;
   readonly #log: LogReader | undefined;
+  /** Largest event, bytes. */
+  readonly #largest: number;
   readonly #mode: ResolvedConfig['mode'];
   readonly #created: number;
   readonly #timeoutMs: number;
@@ -78,7 +85,10 @@ export class Net implements WaitableBus {
   readonly #turns = new Turns();
   readonly #waiters = new Waiters({
     closed: () => this.#isClosed,
-    announce: () => this.#raw.setWaiting?.(true),
+    announce: () => {
+      this.#raw.setWaiting?.(true);
+      this.#source.setWaiting?.(true);
+    },
   });
   readonly #clock: (() => void) | undefined;
   #store: Store | undefined;
@@ -103,16 +113,20 @@ export class Net implements WaitableBus {
       this.#clock,
     );
     const { transport } = parts;
-    if (transport) {
+    const inbound = transport?.inbound;
+    this.#source = inbound?.raw ?? raw;
+    this.#largest = transport?.maxEventBytes ?? MAX_EVENT_BYTES;
+    if (transport && !inbound) {
       this.#log = undefined;
       this.#readable = transport.readShards ?? this.#shards;
       this.#poller = new Poller(new TransportReader(transport, this.#readable));
     } else {
       this.#readable = this.#shards;
-      this.#log = new LogReader(raw, this.#shards, parts.created);
+      this.#log = new LogReader(this.#source, this.#shards, parts.created);
       this.#poller = new Poller(this.#log);
     }
     // Rust holds the callback: a forgotten log in memory must not be held with it. (A store may have deliveries to do.)
+    inbound?.onAppend(() => this.#waiters.wakeAll());
     raw.onWake?.(transport ? () => this.#woken() : Net.#wakeOf(new WeakRef(this)));
   }
 
@@ -170,9 +184,10 @@ export class Net implements WaitableBus {
     } catch (error) {
       throw new MeshringError('invalid-argument', 'attach: the node of this handle is gone', { cause: error });
     }
-    const { mode, created, timeoutMs, config } = handle;
+    const { mode, created, timeoutMs, config, inbound } = handle;
     const shards = raw.shape()[0] as number;
-    const transport = config && new LazyTransport(() => openStore(config, shards, timeoutMs), shards, config.transport);
+    const lazy = config && new LazyTransport(() => openStore(config, shards, timeoutMs), shards, config.transport);
+    const transport = inbound === undefined ? lazy : new AttachedInbound(new door.Bus(null, inbound));
     const net = new Net(raw, { mode, created, timeoutMs, owner: false, transport, config });
     if (transport) {
       const options = { timeoutMs, pending: () => net.#pending(), assertOpen: () => net.#assertOpen() };
@@ -186,23 +201,27 @@ export class Net implements WaitableBus {
     this.#assertOpen();
     const id = this.#staging.share();
     shared.add(this);
-    const config = this.#config && (JSON.parse(JSON.stringify(this.#config)) as NetNodeConfig);
+    const inbound = this.#store?.transport.inbound?.raw.share?.();
+    // A link to one peer can't be opened a second time, and its keys stay here.
+    const copied = inbound === undefined ? this.#config : undefined;
+    const config = copied && (JSON.parse(JSON.stringify(copied)) as NetNodeConfig);
     return {
       meshring: 'bus',
       id,
       created: this.#created,
       mode: this.#mode,
       timeoutMs: this.#timeoutMs,
+      inbound,
       config,
     };
   }
 
   // --- Ingest ---------------------------------------------------------------------------------------------------
 
-  /** Stages one event; false when it was refused, is larger than 16 MiB, or the bus is shut down. */
+  /** Stages one event; false when it was refused, is too large (16 MiB; mesh 8108 bytes), or the bus is shut down. */
   push(data: Uint8Array): boolean {
     if (!(data instanceof Uint8Array)) throw wrongType('push', 'data', data, 'a Buffer or Uint8Array', 'InvalidArg');
-    return data.length <= MAX_EVENT_BYTES && this.#staging.bytes(data);
+    return data.length <= this.#largest && this.#staging.bytes(data);
   }
 
   /** As {@link push} for each; the number accepted. */
@@ -230,14 +249,14 @@ export class Net implements WaitableBus {
       throw wrongType('pushWithHash', 'data', data, 'a Buffer or Uint8Array', 'InvalidArg');
     }
     if (typeof hash !== 'bigint') throw wrongType('pushWithHash', 'hash', hash, 'a bigint', 'BigintExpected');
-    if (hash < 0n || hash > 0xffff_ffff_ffff_ffffn || data.length > MAX_EVENT_BYTES) return false;
+    if (hash < 0n || hash > 0xffff_ffff_ffff_ffffn || data.length > this.#largest) return false;
     return this.#staging.hashed(data, hash);
   }
 
   /** Stages one JSON text; false when it was refused, is too large, or the bus is shut down. */
   ingestFire(json: string): boolean {
     if (typeof json !== 'string') throw wrongType('fire', 'json', json, 'a string', 'StringExpected');
-    if (json.length > MAX_EVENT_BYTES / 3 && utf8Length(json) > MAX_EVENT_BYTES) return false;
+    if (json.length > this.#largest / 3 && utf8Length(json) > this.#largest) return false;
     return this.#staging.text(json);
   }
 
@@ -256,9 +275,9 @@ export class Net implements WaitableBus {
   ingestRawSync(json: string): Receipt | null {
     if (typeof json !== 'string') throw wrongType('emitRaw', 'json', json, 'a string', 'StringExpected');
     this.#assertOpen();
-    if (json.length > MAX_EVENT_BYTES / 3) {
+    if (json.length > this.#largest / 3) {
       const bytes = utf8Length(json);
-      if (bytes > MAX_EVENT_BYTES) throw tooLarge(bytes);
+      if (bytes > this.#largest) throw tooLarge(bytes, this.#largest);
     }
     return this.#receipt(this.#staging.placeText(json));
   }
@@ -269,7 +288,7 @@ export class Net implements WaitableBus {
       throw wrongType('ingestBytesSync', 'data', data, 'a Buffer or Uint8Array', 'InvalidArg');
     }
     this.#assertOpen();
-    if (data.length > MAX_EVENT_BYTES) throw tooLarge(data.length);
+    if (data.length > this.#largest) throw tooLarge(data.length, this.#largest);
     return this.#receipt(this.#staging.placeBytes(data));
   }
 
@@ -324,8 +343,8 @@ export class Net implements WaitableBus {
 
   async [WAIT](cursor: string | undefined, signal: AbortSignal, shards?: readonly number[]): Promise<boolean> {
     if (signal.aborted || this.#isClosed) return true;
-    const waitForStore = this.#store?.transport.waitForData?.bind(this.#store.transport);
-    if (this.#store && !waitForStore) return false;
+    const waitForStore = this.#log ? undefined : this.#store?.transport.waitForData?.bind(this.#store.transport);
+    if (!this.#log && !waitForStore) return false;
     const release = platform.keepAlive();
     const end = new AbortController();
     const stop = () => end.abort();
@@ -350,7 +369,7 @@ export class Net implements WaitableBus {
     this.#assertOpen();
     if (!this.#log) return this.#store?.transport.tail ? this.#storeTail(this.#store.transport) : null;
     this.#sweep();
-    const positions = this.#raw.positions();
+    const positions = this.#source.positions();
     const tail = new Map<number, string>();
     for (let shard = 0; shard < this.#shards; shard++) {
       const newest = positions[2 * shard + 1] as number;
@@ -481,7 +500,7 @@ export class Net implements WaitableBus {
   #hasBehind(positions: ReadonlyMap<number, string | undefined>): boolean {
     const log = this.#log as LogReader;
     this.#sweep();
-    const newest = this.#raw.positions();
+    const newest = this.#source.positions();
     for (const [shard, id] of positions) {
       if ((newest[2 * shard + 1] as number) > log.number(id)) return true;
     }

@@ -1,6 +1,5 @@
 /** Sizes of events. */
 import { MeshringError } from '../errors.js';
-import { MAX_EVENT_BYTES } from './config.js';
 
 /** Length of a text in UTF-8, a lone surrogate counting as the three bytes of U+FFFD. */
 export function utf8Length(text: string): number {
@@ -16,7 +15,7 @@ export function utf8Length(text: string): number {
   return length;
 }
 
-/** An event above {@link MAX_EVENT_BYTES} (10 §3.1). */
-export function tooLarge(bytes: number): MeshringError {
-  return new MeshringError('too-large', `Ingestion failed: event too large: ${bytes} bytes, limit ${MAX_EVENT_BYTES}`);
+/** An event above the limit (10 §3.1). */
+export function tooLarge(bytes: number, limit: number): MeshringError {
+  return new MeshringError('too-large', `Ingestion failed: event too large: ${bytes} bytes, limit ${limit}`);
 }

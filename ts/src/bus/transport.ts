@@ -4,6 +4,7 @@
  * Rust cuts the batches; a transport stores them. Batches of one shard never overlap, those of different shards may.
  */
 
+import type { RawBus } from '../backend/bus.js';
 import type { CompiledFilter } from './filter.js';
 import type { ReadPage } from './reader.js';
 
@@ -93,6 +94,14 @@ export interface TransportContext {
   warn(text: string): void;
 }
 
+/** What a peer has sent, kept like the log in memory. */
+export interface InboundLog {
+  /** The log. */
+  readonly raw: RawBus;
+  /** Calls back when events were added. */
+  onAppend(callback: () => void): void;
+}
+
 /** A store or a peer that takes batches. */
 export interface Transport {
   /** Name in messages: `memory`, `redis`, `jetstream`, `net`. */
@@ -118,6 +127,10 @@ export interface Transport {
     scan: number,
     filter: CompiledFilter | undefined,
   ): Promise<ReadPage>;
+  /** Where it is set after `init`, the node reads this log and calls neither `pollShard` nor `read`. */
+  readonly inbound?: InboundLog | undefined;
+  /** Largest event that it carries, bytes. Default 16 MiB. */
+  readonly maxEventBytes?: number;
   /** Number of shards to read, when it is not the node's own number; known after `init`. */
   readonly readShards?: number | undefined;
   /** Reason why `id` cannot be a position in this store, or undefined. Text: `position "x" is not a … id (<form>)`. */

@@ -82,9 +82,11 @@ export const platform: Platform = {
         const { JetStreamTransport } = await import('../bus/jetstream/index.js');
         return new JetStreamTransport(options);
       }
-      case 'mesh':
+      case 'mesh': {
         checkMeshOptions(options);
-        throw new MeshringError('create-failed', 'Failed to create EventBus: fatal error: mesh is not in this build');
+        const { MeshTransport } = await import('../bus/mesh/index.js');
+        return new MeshTransport(options, config);
+      }
       default:
         throw new MeshringError(
           'invalid-config',
