@@ -409,6 +409,32 @@ describe.each(['addon', 'wasm'] as const)('channels and discovery on %s', (backe
     expect((await messages.next()).value?.payload.toString()).toBe('hello');
   });
 
+  it('malformed and hostile messages are counted and disturb nothing', async () => {
+    const [publisher, subscriber] = await pair();
+    publisher.registerChannel({ name: 'a' });
+    const { MeshNode } = mesh as typeof MeshModule;
+    const attacker = MeshNode.coreOf(subscriber);
+    const id = publisher.nodeId();
+    const send = (subprotocol: number, bytes: Uint8Array) => attacker.sendMessage(id, subprotocol, bytes);
+    const before = publisher.stats().membershipDropped ?? 0;
+    for (let length = 0; length < 40; length++) {
+      const bytes = Uint8Array.from({ length }, (_, at) => (at === 0 ? length % 5 : (at * 37) & 255));
+      send(0x0a00, bytes);
+      send(0x0c00, bytes);
+    }
+    // An answer that nobody asked for, and an announcement in the name of somebody else.
+    send(0x0a00, Uint8Array.from([2, 1, 2, 3, 4, 5, 6, 7, 8, 1, 0]));
+    send(0x0c00, Buffer.from('{"node_id":1,"entity_id":"00","version":1}'));
+    await until(() => (publisher.stats().announcementsDropped ?? 0) >= 40);
+    expect(publisher.stats().membershipDropped).toBeGreaterThan(before + 30);
+    await subscriber.subscribeChannel(id, 'a');
+    expect((await publisher.publish('a', Buffer.from('x'))).delivered).toBe(1);
+    // The seventeenth refusal within a minute is not looked at.
+    const kinds: (string | undefined)[] = [];
+    for (let n = 0; n < 17; n++) kinds.push((await failure(subscriber.subscribeChannel(id, 'none'))).kind);
+    expect(kinds).toEqual([...Array.from({ length: 16 }, () => 'unknown-channel'), 'rate-limited']);
+  });
+
   it('shutdown ends what is pending', async () => {
     const [publisher, subscriber] = await pair();
     publisher.registerChannel({ name: 'a' });
