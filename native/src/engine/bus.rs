@@ -2,12 +2,13 @@
 
 use super::{Engine, BUS_PEER};
 
-/// Calls within one attempt, so that an end that was made a little later is met at once. A receiver admits five in a second.
-const CALLS: u64 = 10;
-
-/// When an attempt that begins at `begin` sends its first message.
+/// When an attempt that begins at `begin` sends its first message: often at first, so that an end that was made a little later is met
+/// at once. A receiver admits five in a second.
 pub(super) fn calls(begin: u64, wait: u64) -> Vec<(u64, bool)> {
-    (0..CALLS).map(|n| (begin + n * wait / CALLS, false)).collect()
+    let offsets = [0, 1, 3, 7, 15].into_iter().chain((20..100).step_by(10));
+    offsets
+        .map(|percent| (begin + percent * wait / 100, false))
+        .collect()
 }
 
 impl Engine {

@@ -1,4 +1,5 @@
 /** Several threads feed one node (addon backend); the workers load the built package, as an application's would. */
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -7,6 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 const root = join(import.meta.dirname, '..', '..', '..');
 // Handles of nodes belong to one copy of the package: the test loads the same one as its workers.
 const { NetNode } = (await import(join(root, 'dist', 'index.js'))) as typeof import('../../src/index.js');
+const { generateNetKeypair } = (await import(join(root, 'dist', 'core.js'))) as typeof import('../../src/core.js');
 type NetNode = import('../../src/index.js').NetNode;
 
 const PRODUCER = `
@@ -29,6 +31,14 @@ afterEach(async () => {
   await Promise.all(workers.splice(0).map((worker) => worker.terminate()));
   await Promise.all(nodes.splice(0).map((node) => node.shutdown()));
 });
+
+async function freePorts(count: number): Promise<number[]> {
+  const sockets = Array.from({ length: count }, () => createSocket('udp4'));
+  for (const socket of sockets) await once(socket.bind(0, '127.0.0.1'), 'listening');
+  const ports = sockets.map((socket) => socket.address().port);
+  for (const socket of sockets) await new Promise<void>((resolve) => socket.close(() => resolve()));
+  return ports;
+}
 
 function producer(node: NetNode, number: number, count: number, source = PRODUCER, stay = false): Worker {
   const entry = join(root, 'dist', 'index.js');
@@ -148,6 +158,44 @@ describe('several threads on one node', () => {
     await once(worker, 'message');
     node.fire('{"wake":1}');
     expect(await once(worker, 'message')).toEqual(['{"wake":1}']);
+  });
+
+  it('over a mesh a worker sends, and is woken by what the peer sends; no key leaves the main thread', async () => {
+    const keys = generateNetKeypair();
+    const ports = await freePorts(2);
+    const link = (bind: number, peer: number, more: object) => ({
+      type: 'mesh' as const,
+      bind: `127.0.0.1:${ports[bind]}`,
+      peer: `127.0.0.1:${ports[peer]}`,
+      psk: '31'.repeat(32),
+      reliability: 'full' as const,
+      ...more,
+    });
+    const [node, peer] = await Promise.all([
+      create({ shards: 2, transport: link(0, 1, { peerPublicKey: keys.publicKey }) }),
+      create({ shards: 2, transport: link(1, 0, { role: 'responder', ...keys }) }),
+    ]);
+    expect(JSON.stringify({ ...node.shareable(), id: 0, inbound: 0 })).not.toContain('3131');
+    const source = `
+      const { parentPort, workerData } = require('node:worker_threads');
+      const node = require(workerData.entry).NetNode.attach(workerData.handle);
+      (async () => {
+        const next = node.subscribe()[Symbol.asyncIterator]().next();
+        const large = node.fire('x'.repeat(8109));
+        node.fire('{"from":"worker"}');
+        await node.flush();
+        parentPort.postMessage({ large });
+        parentPort.postMessage((await next).value.raw);
+        await node.shutdown();
+      })();
+    `;
+    const worker = producer(node, 1, 0, source);
+    expect(await once(worker, 'message')).toEqual([{ large: false }]);
+    expect((await peer.poll({ limit: 10 })).events.map((event) => event.raw)).toEqual(['{"from":"worker"}']);
+    const woken = once(worker, 'message');
+    peer.fire('{"from":"peer"}');
+    await peer.flush();
+    expect(await woken).toEqual(['{"from":"peer"}']);
   });
 
   it('a handle of a node that is gone is refused', async () => {

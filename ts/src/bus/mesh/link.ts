@@ -126,9 +126,11 @@ export class MeshLink {
   async meet(): Promise<void> {
     const release = platform.keepAlive();
     try {
-      // Started first: then the first heartbeat follows the handshake at once.
+      // A call that came between a start and the accept would be answered without an event for it.
+      const met = this.#handshake();
       this.raw.start(this.now());
-      const failure = await this.#handshake();
+      this.send();
+      const failure = await met;
       if (failure !== undefined) throw new TransportError('connection', failure);
     } finally {
       release();
