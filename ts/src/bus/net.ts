@@ -233,7 +233,7 @@ export class Net implements WaitableBus {
         throw wrongType('pushBatch', 'data', data, 'a Buffer or Uint8Array', 'InvalidArg');
     }
     let accepted = 0;
-    for (const data of events) if (this.push(data)) accepted += 1;
+    for (const data of events) if (data.length <= this.#largest && this.#staging.bytes(data)) accepted += 1;
     return accepted;
   }
 
@@ -256,6 +256,10 @@ export class Net implements WaitableBus {
   /** Stages one JSON text; false when it was refused, is too large, or the bus is shut down. */
   ingestFire(json: string): boolean {
     if (typeof json !== 'string') throw wrongType('fire', 'json', json, 'a string', 'StringExpected');
+    return this.#fire(json);
+  }
+
+  #fire(json: string): boolean {
     if (json.length > this.#largest / 3 && utf8Length(json) > this.#largest) return false;
     return this.#staging.text(json);
   }
@@ -267,7 +271,7 @@ export class Net implements WaitableBus {
       if (typeof json !== 'string') throw wrongType('fireBatch', 'json', json, 'a string', 'StringExpected');
     }
     let accepted = 0;
-    for (const json of jsons) if (this.ingestFire(json)) accepted += 1;
+    for (const json of jsons) if (this.#fire(json)) accepted += 1;
     return accepted;
   }
 
