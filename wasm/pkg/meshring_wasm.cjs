@@ -193,6 +193,15 @@ class Bus {
     return this;
   }
   /**
+   * Stores inbound packets as `RawMesh.takeDeliveries` gives them: the shard is the stream id modulo the number of shards.
+   * @param {Uint8Array | number[]} batch
+   */
+  placePackets(batch) {
+    const ptr0 = passArray8ToWasm0(batch, wasm.__wbindgen_malloc);
+    const len0 = WASM_VECTOR_LEN;
+    wasm.bus_placePackets(this.__wbg_ptr, ptr0, len0);
+  }
+  /**
    * Stores inbound events of a shard: `ends` are the end offsets of the events in `data`.
    * @param {number} shard
    * @param {Uint8Array | number[]} data
@@ -796,6 +805,15 @@ class RawMesh {
   }
   /**
    * See the door.
+   * @param {number} handle
+   * @returns {number}
+   */
+  flushed(handle) {
+    const ret = wasm.rawmesh_flushed(this.__wbg_ptr, handle);
+    return ret;
+  }
+  /**
+   * See the door.
    * @param {number} now
    * @param {string} link
    * @param {Uint8Array | number[]} bytes
@@ -955,6 +973,37 @@ class RawMesh {
     } finally {
       wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
     }
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @param {number} handle
+   * @param {Uint8Array | number[]} data
+   * @param {Uint32Array | number[]} ends
+   * @param {number} from
+   * @returns {number}
+   */
+  sendBatch(now, handle, data, ends, from) {
+    const val3 = +now;
+    const val4 = +handle;
+    const val5 = +from;
+    let ptr0, len0, ptr1, len1;
+    try {
+      ptr0 = passArray8ToWasm0(data, wasm.__wbindgen_malloc);
+      len0 = WASM_VECTOR_LEN;
+      ptr1 = passArray32ToWasm0(ends, wasm.__wbindgen_malloc);
+      len1 = WASM_VECTOR_LEN;
+    } catch (e) {
+      if (ptr1) {
+        wasm.__wbindgen_free(ptr1, len1 * 4, 4);
+      }
+      if (ptr0) {
+        wasm.__wbindgen_free(ptr0, len0 * 1, 1);
+      }
+      throw e;
+    }
+    const ret = wasm.rawmesh_sendBatch(this.__wbg_ptr, val3, val4, ptr0, len0, ptr1, len1, val5);
+    return ret;
   }
   /**
    * See the door.

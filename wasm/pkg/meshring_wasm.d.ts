@@ -64,6 +64,10 @@ export class Bus {
      */
     constructor(settings: Float64Array | number[]);
     /**
+     * Stores inbound packets as `RawMesh.takeDeliveries` gives them: the shard is the stream id modulo the number of shards.
+     */
+    placePackets(batch: Uint8Array | number[]): void;
+    /**
      * Stores inbound events of a shard: `ends` are the end offsets of the events in `data`.
      */
     place(shard: number, data: Uint8Array | number[], ends: Uint32Array | number[]): void;
@@ -288,6 +292,10 @@ export class RawMesh {
     /**
      * See the door.
      */
+    flushed(handle: number): number;
+    /**
+     * See the door.
+     */
     handleDatagram(now: number, link: string, bytes: Uint8Array | number[]): void;
     /**
      * See the door.
@@ -329,6 +337,10 @@ export class RawMesh {
      * See the door.
      */
     routes(): string;
+    /**
+     * See the door.
+     */
+    sendBatch(now: number, handle: number, data: Uint8Array | number[], ends: Uint32Array | number[], from: number): number;
     /**
      * See the door.
      */
@@ -489,6 +501,7 @@ export interface InitOutput {
     readonly bus_lastStamp: (a: number) => bigint;
     readonly bus_new: (a: number, b: number) => [number, number, number];
     readonly bus_place: (a: number, b: number, c: number, d: number, e: number, f: number) => void;
+    readonly bus_placePackets: (a: number, b: number, c: number) => void;
     readonly bus_positions: (a: number) => [number, number];
     readonly bus_push: (a: number, b: number, c: number, d: number, e: bigint) => void;
     readonly bus_read: (a: number, b: number, c: number, d: number, e: number, f: number) => [number, number];
@@ -551,6 +564,7 @@ export interface InitOutput {
     readonly rawmesh_connect: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: bigint) => [number, number, number];
     readonly rawmesh_disconnect: (a: number, b: number, c: bigint) => number;
     readonly rawmesh_discoveredNodes: (a: number) => number;
+    readonly rawmesh_flushed: (a: number, b: number) => number;
     readonly rawmesh_handleDatagram: (a: number, b: number, c: number, d: number, e: number, f: number) => [number, number];
     readonly rawmesh_handleTimeout: (a: number, b: number) => void;
     readonly rawmesh_isDrained: (a: number) => number;
@@ -563,6 +577,7 @@ export interface InitOutput {
     readonly rawmesh_publicKey: (a: number) => [number, number];
     readonly rawmesh_routes: (a: number) => [number, number];
     readonly rawmesh_send: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number) => [number, number, number];
+    readonly rawmesh_sendBatch: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => number;
     readonly rawmesh_sendTo: (a: number, b: number, c: bigint, d: number, e: number, f: number, g: number, h: number) => [number, number, number];
     readonly rawmesh_setWallClock: (a: number, b: number) => void;
     readonly rawmesh_shutdown: (a: number, b: number) => void;

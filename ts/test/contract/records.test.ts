@@ -14,7 +14,9 @@ function batch(events: Uint8Array[], timestamps: bigint[]) {
     ends[i] = size;
   });
   const data = new Uint8Array(size);
-  events.forEach((event, i) => data.set(event, (ends[i] ?? 0) - event.length));
+  events.forEach((event, i) => {
+    data.set(event, (ends[i] ?? 0) - event.length);
+  });
   return [data, ends, BigUint64Array.from(timestamps)] as const;
 }
 
