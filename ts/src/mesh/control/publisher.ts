@@ -73,7 +73,7 @@ interface Delivery {
 }
 
 interface Outgoing {
-  readonly hash: bigint;
+  readonly wireHash: number;
   readonly stream: bigint;
   readonly to: Map<bigint, Delivery>;
   rate: ChannelRate | undefined;
@@ -81,6 +81,8 @@ interface Outgoing {
 
 /** Answers remembered, so that a repeated request is answered and not counted again. */
 const MAX_ANSWERS = 1024;
+const RELIABILITIES = ['fire_and_forget', 'reliable'] as const;
+const FAILURE_POLICIES: readonly OnFailure[] = ['best_effort', 'fail_fast', 'collect'];
 const WINDOW_BYTES = 65_536;
 const LONGEST_WAIT_MS = 200;
 
@@ -92,6 +94,10 @@ function checkName(method: string, name: unknown): string {
 }
 
 export { checkName as checkChannelName };
+
+const hex = (id: bigint): string => `0x${id.toString(16)}`;
+
+const failed = (text: string): string => `connection error: publish: ${text}`;
 
 function oneOf<T extends string>(value: unknown, allowed: readonly T[], what: string, byDefault: T): T {
   if (value === undefined || value === null) return byDefault;
@@ -106,6 +112,8 @@ export class Publisher {
   readonly #roster = new Roster();
   readonly #gate: ChannelGate;
   readonly #host: ControlHost;
+  /** Low 32 bits of the origin hash, for the packets' headers. */
+  readonly #origin: number;
   readonly #outgoing = new Map<string, Outgoing>();
   readonly #answers = new Map<string, RejectReason>();
   /** Memberships of peers that fell silent, to be given back when the same session speaks again. */
@@ -117,6 +125,7 @@ export class Publisher {
     options: { cache: TokenCache; ownSubnet: number; unknownSubnet?: 'global' | 'deny' | undefined },
   ) {
     this.#host = host;
+    this.#origin = Number(host.originHash & 0xffff_ffffn);
     this.#gate = new ChannelGate({
       registry: this.registry,
       roster: this.#roster,
@@ -193,12 +202,12 @@ export class Publisher {
     const registered = this.registry.get(channel);
     const reliability = oneOf(
       config?.reliability,
-      ['fire_and_forget', 'reliable'],
+      RELIABILITIES,
       'reliability',
       registered?.reliable ? 'reliable' : 'fire_and_forget',
     );
-    const onFailure = oneOf(config?.onFailure, ['best_effort', 'fail_fast', 'collect'], 'on_failure', 'best_effort');
-    const waits = oneOf(config?.onBackpressure, ['fail', 'wait'], 'on_backpressure', 'fail') === 'wait';
+    const onFailure = oneOf(config?.onFailure, FAILURE_POLICIES, 'on_failure', 'best_effort');
+    const waits = oneOf(config?.onBackpressure, ['fail', 'wait'] as const, 'on_backpressure', 'fail') === 'wait';
     checkInteger('maxInflight', config?.maxInflight, 0, 2 ** 32 - 1, 32);
     for (const payload of payloads) {
       if (!(payload instanceof Uint8Array)) throw wrongType('publish', 'payload', payload, 'a Buffer', 'InvalidArg');
@@ -221,7 +230,7 @@ export class Publisher {
       const packets = Math.min(recipients.length * payloads.length, maxRatePps);
       if (!out.rate.take(packets, now)) throw channelFailure('rate-limited', 'rate limited');
     }
-    const copies = waits ? payloads.map((payload) => payload.slice()) : payloads;
+    const copies = waits ? payloads.map((payload) => new Uint8Array(payload)) : payloads;
     for (const peer of recipients) {
       let failure = this.#send(out, peer, copies, reliability === 'reliable');
       for (let wait = 5; waits && failure?.endsWith('backpressured'); wait = Math.min(LONGEST_WAIT_MS, 2 * wait)) {
@@ -251,7 +260,7 @@ export class Publisher {
     if (onFailure === 'best_effort' && report.delivered === 0 && first) {
       throw channelFailure(
         'all-failed',
-        `connection error: all ${report.attempted} peers failed (first: 0x${first.nodeId.toString(16)}: ${first.message})`,
+        `connection error: all ${report.attempted} peers failed (first: ${hex(first.nodeId)}: ${first.message})`,
       );
     }
     return report;
@@ -298,7 +307,7 @@ export class Publisher {
     let out = this.#outgoing.get(channel);
     if (!out) {
       const hash = canonicalChannelHash(channel);
-      out = { hash, stream: publishStreamId(hash), to: new Map(), rate: undefined };
+      out = { wireHash: wireChannelHash(hash), stream: publishStreamId(hash), to: new Map(), rate: undefined };
       this.#outgoing.set(channel, out);
     }
     if (!out.to.has(peer)) out.to.set(peer, { handle: undefined, delivered: 0, failed: 0, lastError: undefined });
@@ -312,42 +321,31 @@ export class Publisher {
 
   /** Sends to one subscriber; the text of the failure, if any. */
   #send(out: Outgoing, peer: bigint, payloads: readonly Uint8Array[], reliable: boolean): string | undefined {
-    const { driver, originHash, raw } = this.#host;
+    const { driver, raw } = this.#host;
     const delivery = out.to.get(peer);
-    const stream = `0x${out.stream.toString(16)}`;
-    if (!delivery) return `connection error: publish: stream ${stream} closed`;
-    const origin = Number(originHash & 0xffff_ffffn);
+    if (!delivery) return failed(`stream ${hex(out.stream)} closed`);
     for (let attempt = 0; ; attempt++) {
       if (delivery.handle === undefined) {
         try {
           delivery.handle = raw.openStream(driver.now(), peer, out.stream, reliable, WINDOW_BYTES, 1);
         } catch (error) {
           const word = error instanceof Error ? error.message : String(error);
-          const hex = `0x${peer.toString(16)}`;
-          return word === 'no-session'
-            ? `connection error: publish: no session for subscriber ${hex}`
-            : `connection error: publish: stream ${stream} refused (${word})`;
+          return failed(
+            word === 'no-session'
+              ? `no session for subscriber ${hex(peer)}`
+              : `stream ${hex(out.stream)} refused (${word})`,
+          );
         }
       }
       const { bytes, length } = frame(payloads);
-      const sent = raw.send(
-        driver.now(),
-        delivery.handle,
-        bytes,
-        length,
-        payloads.length,
-        false,
-        wireChannelHash(out.hash),
-        origin,
-      );
-      if (sent === payloads.length) {
-        const error = raw.socketError?.();
-        return error ? `connection error: publish send failed: ${error}` : undefined;
-      }
-      if (sent === REFUSED.backpressure) return `connection error: publish: stream ${stream} backpressured`;
+      const count = payloads.length;
+      const sent = raw.send(driver.now(), delivery.handle, bytes, length, count, false, out.wireHash, this.#origin);
+      if (sent === count) return undefined;
+      if (sent === REFUSED.backpressure) return failed(`stream ${hex(out.stream)} backpressured`);
+      if (sent === REFUSED.socket) return `connection error: publish send failed: ${raw.socketError?.()}`;
       // The stream was closed, idle or of an older session: opened anew once.
       delivery.handle = undefined;
-      if (attempt > 0) return `connection error: publish: stream ${stream} closed`;
+      if (attempt > 0) return failed(`stream ${hex(out.stream)} closed`);
     }
   }
 }
