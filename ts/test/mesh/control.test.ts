@@ -409,6 +409,33 @@ describe.each(['addon', 'wasm'] as const)('channels and discovery on %s', (backe
     expect((await messages.next()).value?.payload.toString()).toBe('hello');
   });
 
+  it('announcements and tokens end', async () => {
+    const [publisher, subscriber] = await pair(
+      { identitySeed: Buffer.alloc(32, 1) },
+      { identitySeed: Buffer.alloc(32, 2) },
+    );
+    const [owner, holder] = [1, 2].map((n) => identity.Identity.fromSeed(Buffer.alloc(32, n)));
+    if (!owner || !holder) throw new Error('unreachable');
+    const id = publisher.nodeId();
+    publisher.registerChannel({ name: 'brief', requireToken: true });
+    await subscriber.announceCapabilities({ tags: ['x'] });
+    await until(() => publisher.findNodes({ requireTags: ['x'] }).length === 1);
+    const token = owner.issueToken({ subject: holder.entityId, scope: ['subscribe'], channel: 'brief', ttlSeconds: 1 });
+    await subscriber.subscribeChannel(id, 'brief', { token });
+    await until(
+      async () => (await publisher.publish('brief', Buffer.from('x'), { onFailure: 'collect' })).attempted === 0,
+    );
+    expect(publisher.subscribers('brief')).toEqual([]);
+    expect((await failure(subscriber.subscribeChannel(id, 'brief', { token }))).name).toBe('ChannelAuthError');
+    // Nobody renews what a node that is gone announced.
+    const visitor = await make();
+    await visitor.announceCapabilities({ tags: ['visitor'] }, { ttlSecs: 1 });
+    await join(visitor, subscriber);
+    await until(() => publisher.findNodes({ requireTags: ['visitor'] }).length === 1);
+    await visitor.shutdown();
+    await until(() => publisher.findNodes({ requireTags: ['visitor'] }).length === 0);
+  });
+
   it('malformed and hostile messages are counted and disturb nothing', async () => {
     const [publisher, subscriber] = await pair();
     publisher.registerChannel({ name: 'a' });
