@@ -131,6 +131,13 @@ while len(answer) < given and time.time() < end:
     await until(() => c.findNodes({ requireTags: ['far-ours'] })[0] === a.nodeId());
     await theyAnnounce(relay, ['middle']);
     await until(() => a.findNodes({ requireTags: ['middle'] })[0] === relay.id);
+    await a.connectVia(relay.address, c.publicKey(), c.nodeId());
+    c.registerChannel({ name: 'far', subscribeCaps: { requireTags: ['far-ours'] } });
+    const messages = a.subscribe('far', { publisher: c.nodeId() });
+    await messages.ready;
+    expect(await c.publish('far', Buffer.from('over the relay'))).toMatchObject({ attempted: 1, delivered: 1 });
+    expect((await messages.next()).value?.payload.toString()).toBe('over the relay');
+    await messages.return();
   });
 
   it('it subscribes to us: unknown, open, by capability, by token', async () => {
