@@ -286,6 +286,15 @@ describe.each(['addon', 'wasm'] as const)('mesh transport on %s', (backend) => {
       await expect(open(end(b, a, 'responder', {}), { shards: 5000 })).rejects.toThrow('num_shards must be <= 4096');
     });
 
+    it('a create that is given less time than the handshake leaves nothing behind', async () => {
+      const [a, b] = (await freePorts(2)) as [number, number];
+      for (let round = 0; round < 2; round++) {
+        await expect(open(end(a, b, 'initiator', {}), { adapterTimeoutMs: 100 })).rejects.toThrow(
+          'Failed to create EventBus: fatal error: adapter init timed out',
+        );
+      }
+    });
+
     // Fifteen seconds of waiting: once is enough.
     it.runIf(backend === 'addon')(
       'nobody there: handshake timeout after three attempts, and the port is free again',

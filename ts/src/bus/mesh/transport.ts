@@ -71,12 +71,18 @@ export class MeshTransport implements Transport {
         ringBytes: RING_BYTES,
       }),
     );
-    this.#link = await MeshLink.open(this.#options, {
+    const link = await MeshLink.open(this.#options, {
       packets: (batch) => this.#append(batch),
       session: () => this.#onSession(),
       flushed: (shard) => this.#waiting.get(shard)?.(),
     });
-    await this.#link.meet();
+    // Opening took longer than the node waits.
+    if (this.#closed) {
+      await link.close();
+      throw new TransportError('shutdown');
+    }
+    this.#link = link;
+    await link.meet();
   }
 
   #append(batch: Uint8Array): void {
