@@ -353,6 +353,18 @@ export class MeshNode {
     throw new MeshringError('unsupported', 'testInjectSyntheticPeer: NAPI build missing `test-helpers` feature');
   }
 
+  /** + Keeps the process alive until `unref` or `shutdown`. */
+  ref(): this {
+    this.#mesh.ref();
+    return this;
+  }
+
+  /** + Undoes `ref`: an idle node lets the process end, which is the default. */
+  unref(): this {
+    this.#mesh.unref();
+    return this;
+  }
+
   /** Ends the node: up to `drainMs` (default 1000) for unacknowledged events, then goodbye. */
   shutdown(opts: { drainMs?: number } = {}): Promise<void> {
     return this.#mesh.shutdown(opts);

@@ -571,6 +571,22 @@ export class NetMesh {
     this.#control.installToken(token);
   }
 
+  #kept: (() => void) | undefined;
+
+  /** + Keeps the process alive until `unref` or `shutdown`. */
+  ref(): this {
+    this.#core.check();
+    this.#kept ??= this.#core.hold();
+    return this;
+  }
+
+  /** + Undoes `ref`: an idle node lets the process end, which is the default. */
+  unref(): this {
+    this.#kept?.();
+    this.#kept = undefined;
+    return this;
+  }
+
   /** Ends the node: up to `drainMs` (default 1000) for unacknowledged events, then goodbye. */
   async shutdown(opts: { drainMs?: number } = {}): Promise<void> {
     await this.#core.shutdown(checkInteger('drainMs', opts.drainMs, 0, 2 ** 31 - 1, 1000));

@@ -34,6 +34,17 @@ it('MeshNode gives error classes and hides its lower node', async () => {
   }
 });
 
+it('ref keeps the process alive until unref', () => {
+  const dist = join(import.meta.dirname, '..', '..', '..', 'dist', 'mesh', 'index.js');
+  const program = `const { MeshNode } = require(${JSON.stringify(dist)});
+MeshNode.create({ bindAddr: '127.0.0.1:0', psk: '42'.repeat(32) }).then((node) => {
+  node.ref().ref();
+  setTimeout(() => { console.log('alive'); node.unref(); }, 50).unref();
+});`;
+  const done = spawnSync(process.execPath, ['-e', program], { encoding: 'utf8', timeout: 20_000 });
+  expect([done.stdout.trim(), done.status]).toEqual(['alive', 0]);
+});
+
 it('an idle node lets the process end', () => {
   const dist = join(import.meta.dirname, '..', '..', '..', 'dist', 'mesh', 'index.js');
   const program = `const { NetMesh } = require(${JSON.stringify(dist)});
