@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-/** The command `meshring`: one sub-command per file. Guide and exit codes: docs/cli.md. */
 import { Command } from 'commander';
 import { benchCommand } from './cli/bench.js';
 import { doctorCommand } from './cli/doctor.js';
@@ -8,6 +7,8 @@ import { ingestCommand } from './cli/ingest.js';
 import { logCommand } from './cli/log.js';
 import { statsCommand } from './cli/stats.js';
 import { tailCommand } from './cli/tail.js';
+/** The command `meshring`: one sub-command per file. Guide and exit codes: docs/cli.md. */
+import { messageOf } from './errors.js';
 import { zebusDirectoryCommand } from './zebus/command.js';
 
 const program = new Command('meshring').description('tools of the meshring package');
@@ -18,6 +19,6 @@ program.addCommand(logCommand());
 program.addCommand(zebusDirectoryCommand());
 
 program.parseAsync().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.stderr.write(`${messageOf(error)}\n`);
   process.exitCode = EXIT.failed;
 });

@@ -30,6 +30,11 @@ export class MeshringError extends Error {
   }
 }
 
+/** Text of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Text that names the type of a value in messages about wrong arguments. */
 export function describeType(value: unknown): string {
   if (value === null) return 'null';

@@ -1,4 +1,4 @@
-import { MeshringError } from '../errors.js';
+import { MeshringError, messageOf } from '../errors.js';
 import { platform } from '../platform/node.js';
 import type { Door } from './door.js';
 
@@ -15,10 +15,6 @@ interface Loaded {
   readonly door: Door;
 }
 
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 function forced(name: string): Loaded {
   if (name !== 'addon' && name !== 'wasm') {
     throw new MeshringError('invalid-config', `MESHRING_BACKEND must be 'addon' or 'wasm', got '${name}'`);
@@ -30,7 +26,7 @@ function forced(name: string): Loaded {
     const hint = name === 'addon' ? 'npm run build (needs Rust, https://rustup.rs)' : 'npm run build:wasm';
     throw new MeshringError(
       'unsupported',
-      `MESHRING_BACKEND=${name}: this backend is not available (${text(error)}); build it with ${hint}, or unset MESHRING_BACKEND`,
+      `MESHRING_BACKEND=${name}: this backend is not available (${messageOf(error)}); build it with ${hint}, or unset MESHRING_BACKEND`,
       { cause: error },
     );
   }
@@ -42,7 +38,7 @@ function choose(): Loaded {
   try {
     return { choice: { name: 'addon', reason: 'addon loaded' }, door: platform.loadAddon() };
   } catch (error) {
-    const reason = `addon missing: ${text(error)}`;
+    const reason = `addon missing: ${messageOf(error)}`;
     const door = platform.loadWasm();
     platform.warnOnce(`${reason}; the WebAssembly build serves (build the addon with: npm run build)`);
     return { choice: { name: 'wasm', reason }, door };

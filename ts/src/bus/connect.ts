@@ -1,5 +1,5 @@
 /** Connecting transports: nothing keeps running when it fails (11 §1). */
-import { MeshringError } from '../errors.js';
+import { MeshringError, messageOf } from '../errors.js';
 import { platform } from '../platform/node.js';
 import type { NetNodeConfig } from '../types.js';
 import type { ResolvedConfig } from './config.js';
@@ -34,10 +34,6 @@ export async function startTransport(
     // Nothing keeps running after a failed create; the reason is the first failure.
     await transport.shutdown().catch(() => undefined);
     if (error instanceof MeshringError) throw error;
-    throw new MeshringError(
-      'create-failed',
-      `Failed to create EventBus: ${error instanceof Error ? error.message : String(error)}`,
-      { cause: error },
-    );
+    throw new MeshringError('create-failed', `Failed to create EventBus: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -1,15 +1,11 @@
 /** What flush and shutdown of a node wait for: events on their way to a store (10 §4). */
 import type { RawBus } from '../backend/bus.js';
-import { MeshringError } from '../errors.js';
+import { MeshringError, messageOf } from '../errors.js';
 import { delay } from '../flow/backoff.js';
 import { countersOf } from './counters.js';
 import { type Dispatcher, notDelivered, within } from './dispatch.js';
 import type { ProducerState } from './producer-state.js';
 import type { Transport } from './transport.js';
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
 
 /** The way of a node's events to its store. */
 export interface Delivery {
@@ -39,7 +35,7 @@ async function acknowledged(work: Promise<unknown>, { timeoutMs, pending }: Deli
     await within(work, timeoutMs, () => new Error(`not acknowledged within ${timeoutMs} ms`));
   } catch (error) {
     if (error instanceof MeshringError && error.kind === 'closed') throw error;
-    throw notDelivered('Flush', pending(), text(error));
+    throw notDelivered('Flush', pending(), messageOf(error));
   }
 }
 
@@ -92,7 +88,7 @@ export class OwnDelivery implements Delivery {
       try {
         await within(work, timeoutMs, () => new Error(`${what} took longer than ${timeoutMs} ms`));
       } catch (error) {
-        failures.push(text(error));
+        failures.push(messageOf(error));
       }
     };
     await step('delivery', Promise.all([this.#dispatcher.drained(), this.#producer.recovered?.()]));

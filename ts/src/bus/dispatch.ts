@@ -1,6 +1,6 @@
 /** Carries the batches that Rust cuts to a transport: one at a time per shard, with retries (10 §3.5). */
 import type { RawBus } from '../backend/bus.js';
-import { MeshringError } from '../errors.js';
+import { MeshringError, messageOf } from '../errors.js';
 import { delay } from '../flow/backoff.js';
 import { type Batch, type Transport, TransportError } from './transport.js';
 
@@ -180,7 +180,7 @@ export class Dispatcher {
       if (journal) await journal.after(batch);
     } catch (error) {
       if (error instanceof TransportError) stored = Math.max(stored, Math.min(error.stored, batch.count));
-      this.#reason = error instanceof Error ? error.message : String(error);
+      this.#reason = messageOf(error);
       this.#lost += batch.count - stored;
     }
     this.#raw.finishBatch(batch.shardId, stored);

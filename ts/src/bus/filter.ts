@@ -1,7 +1,7 @@
 /** Filters in TypeScript: the builder of 10 §6.4, and the way from what users pass to a compiled filter in Rust. */
 import { door } from '../backend/choose.js';
 import type { RawFilter } from '../backend/filter.js';
-import { describeType, MeshringError } from '../errors.js';
+import { describeType, MeshringError, messageOf } from '../errors.js';
 import type { FilterInput, FilterValue } from '../types.js';
 
 /** Longest filter text, UTF-16 units; Rust checks the exact limit in bytes. */
@@ -301,7 +301,7 @@ function compile(text: string): CompiledFilter {
   try {
     filter = new Compiled(text);
   } catch (error) {
-    throw invalid(error instanceof Error ? error.message : String(error), error);
+    throw invalid(messageOf(error), error);
   }
   if (text.length <= RECENT_TEXT) {
     if (recent.size >= RECENT) {

@@ -1,7 +1,7 @@
 /** The low-level bus (`Net` of the core package, 10 §9): staging ring, shards in Rust, transport. */
 import { type RawBus, settingsOf } from '../backend/bus.js';
 import { door } from '../backend/choose.js';
-import { MeshringError, wrongType } from '../errors.js';
+import { MeshringError, messageOf, wrongType } from '../errors.js';
 import { xxh3 } from '../hash/index.js';
 import { platform } from '../platform/node.js';
 import type { NetNodeConfig, PollRequest, PollResponseData, Receipt, Stats } from '../types.js';
@@ -59,10 +59,6 @@ const shared = new Set<Net>();
 
 function closed(): MeshringError {
   return new MeshringError('closed', CLOSED);
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** The low-level bus. */
@@ -168,7 +164,7 @@ export class Net implements WaitableBus {
     } catch (error) {
       await transport?.shutdown().catch(() => undefined);
       await producer.close();
-      throw new MeshringError('create-failed', `Failed to create EventBus: ${text(error)}`, { cause: error });
+      throw new MeshringError('create-failed', `Failed to create EventBus: ${messageOf(error)}`, { cause: error });
     }
   }
 
@@ -319,7 +315,7 @@ export class Net implements WaitableBus {
     try {
       JSON.parse(json);
     } catch (error) {
-      throw new MeshringError('invalid-json', `Invalid JSON: ${text(error)}`, { cause: error });
+      throw new MeshringError('invalid-json', `Invalid JSON: ${messageOf(error)}`, { cause: error });
     }
     return this.ingestRawSync(json);
   }
@@ -391,7 +387,7 @@ export class Net implements WaitableBus {
       const tail = await asked;
       return tail && tail.size > 0 ? encodeCursor(tail) : undefined;
     } catch (error) {
-      throw new MeshringError('poll-failed', `Poll failed: adapter error: ${text(error)}`, { cause: error });
+      throw new MeshringError('poll-failed', `Poll failed: adapter error: ${messageOf(error)}`, { cause: error });
     } finally {
       release();
     }

@@ -1,5 +1,5 @@
 /** The bus in the words of the quickstart (10 §14): thin aliases over `NetNode`. */
-import { MeshringError, wrongType } from '../errors.js';
+import { MeshringError, messageOf, wrongType } from '../errors.js';
 import { NetNode } from '../node.js';
 import type {
   BackpressureMode,
@@ -219,7 +219,7 @@ export class Event {
     try {
       JSON.parse(json);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       throw new MeshringError('invalid-json', `Invalid JSON: ${reason}`, { cause: error });
     }
     return new Event(json);

@@ -7,6 +7,7 @@ import { jetStreamSettings } from '../bus/jetstream/options.js';
 import { streamConfig, streamName, subjectName } from '../bus/jetstream/streams.js';
 import { sequenceKey } from '../bus/redis/script.js';
 import { streamKey } from '../bus/redis/writer.js';
+import { messageOf } from '../errors.js';
 import type { JetStreamOptions, RedisOptions, Transport } from '../types.js';
 import { EXIT } from './exit.js';
 import { NatsServer, RedisServer } from './servers.js';
@@ -86,16 +87,12 @@ function installation(): Finding[] {
   ];
 }
 
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 /** A server that cannot be reached; where nobody asked for it that is no problem. */
 function unreachable(what: string, transport: Transport & { url: string }, error: unknown, local: boolean): Finding {
   return {
     what,
     state: local ? 'warning' : 'problem',
-    text: `${shownUrl(transport.url)}: ${text(error)}`,
+    text: `${shownUrl(transport.url)}: ${messageOf(error)}`,
     hint: 'is the server started, the URL right, a firewall open? name a server with --transport <url>',
   };
 }
@@ -119,7 +116,7 @@ async function redis(transport: { type: 'redis' } & RedisOptions, local: boolean
     await redisPermissions(server, add);
     await redisSettingsOf(server, add);
   } catch (error) {
-    add('server', 'problem', text(error));
+    add('server', 'problem', messageOf(error));
   } finally {
     server.close();
   }
@@ -139,7 +136,7 @@ async function redisPermissions(server: RedisServer, add: Add): Promise<void> {
     add('writing and reading', 'ok', `keys ${server.prefix}:shard:*`);
   } catch (error) {
     const hint = `the user needs the commands XADD, XRANGE, XREAD, PING and the keys ${server.prefix}:shard:*`;
-    add('writing and reading', 'problem', text(error), hint);
+    add('writing and reading', 'problem', messageOf(error), hint);
   }
   const script = "redis.call('XADD', KEYS[1], '*', 'd', '1') redis.call('SET', KEYS[2], '1', 'EX', 60) return 1";
   try {
@@ -148,7 +145,7 @@ async function redisPermissions(server: RedisServer, add: Add): Promise<void> {
   } catch (error) {
     const keys = `{${server.prefix}:shard:*}:seq:*`;
     const hint = `without EVAL, EVALSHA and the keys ${keys} a retry can leave duplicates (with the same dedup_id)`;
-    add('exactly once', 'warning', text(error), hint);
+    add('exactly once', 'warning', messageOf(error), hint);
   }
   for (const key of [stream, sequence]) await server.try('DEL', key);
 }
@@ -194,7 +191,7 @@ async function jetstream(transport: { type: 'jetstream' } & JetStreamOptions, lo
     }
     await natsPermissions(server, transport, add);
   } catch (error) {
-    add('server', 'problem', text(error), 'is JetStream enabled for this account?');
+    add('server', 'problem', messageOf(error), 'is JetStream enabled for this account?');
   } finally {
     server.close();
   }
@@ -230,6 +227,6 @@ async function natsPermissions(server: NatsServer, options: JetStreamOptions, ad
     add('streams', 'ok', 'can be created');
   } catch (error) {
     const hint = `the user needs $JS.API.STREAM.*, $JS.API.CONSUMER.*, _INBOX.> and ${server.prefix}.shard.*`;
-    add('streams', 'problem', text(error), hint);
+    add('streams', 'problem', messageOf(error), hint);
   }
 }

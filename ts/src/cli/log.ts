@@ -1,5 +1,6 @@
 import { dirname, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { messageOf } from '../errors.js';
 import { readConfig } from '../redex/config.js';
 import { channelName, findChannels, type LogEntry, type LogFiles, readLogFiles } from '../redex/inspect.js';
 import { openPersistent } from '../redex/registry.js';
@@ -100,7 +101,7 @@ function exitWith(work: () => number | Promise<number>): Promise<void> {
   return Promise.resolve()
     .then(work)
     .catch((error: unknown) => {
-      process.stderr.write(`meshring log: ${error instanceof Error ? error.message : String(error)}\n`);
+      process.stderr.write(`meshring log: ${messageOf(error)}\n`);
       return FAILED;
     })
     .then((code) => {

@@ -3,7 +3,7 @@
  * appends it; what others append is folded at the end of the same tick, and before any read. The fold holds a position
  * in the log and no queue, so there is nothing that a burst of writes could overflow.
  */
-import { MeshringError } from '../errors.js';
+import { MeshringError, messageOf } from '../errors.js';
 import { hold, release } from './alive.js';
 import { HEADER, OFFSET, putHeader, read32 } from './event.js';
 import type { Query } from './filter.js';
@@ -45,7 +45,7 @@ export function cortexError(kind: string, detail: string, cause?: unknown): Mesh
 
 /** Text of a log's error without its context: `redex: append: file closed` → `redex: file closed`. */
 export function logText(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   return text.replace(/^redex: (?:open_file|append|append_batch): /, 'redex: ');
 }
 

@@ -2,7 +2,7 @@
  * A fold of your own over any log: `apply` makes the next state of each event, with the waits, watches and life of the
  * built-in models.
  */
-import { CortexError, wrongType } from '../errors.js';
+import { CortexError, messageOf, wrongType } from '../errors.js';
 import { CoreRedex, Redex, type RedexEvent, TO_THE_END } from '../redex/index.js';
 import { hold, release } from './alive.js';
 import { logText } from './fold.js';
@@ -59,13 +59,9 @@ export async function openFold<S>(
   while (fold.page() > 0 && fold.next < end) await new Promise<void>((resolve) => setTimeout(resolve));
   if (fold.error !== undefined) {
     fold.close();
-    throw failure('open-failed', `fold of ${name} open failed: ${text(fold.error)}`, fold.error);
+    throw failure('open-failed', `fold of ${name} open failed: ${messageOf(fold.error)}`, fold.error);
   }
   return fold;
-}
-
-function text(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** A state that follows a log. */

@@ -3,7 +3,7 @@
  * `{"$bytes": "<base64>"}`. An application object that looks like that, or like its escape, gets one more `$`.
  */
 import { isUtf8 } from 'node:buffer';
-import { MarketrixError } from '../errors.js';
+import { MarketrixError, messageOf } from '../errors.js';
 
 /** Deepest nesting of arrays and objects in one frame. */
 export const MAX_NESTING = 128;
@@ -104,7 +104,7 @@ export function toJson(value: unknown, bytes: boolean, depth = 0): string {
     text = JSON.stringify(prepare(value, bytes, depth));
   } catch (error) {
     if (error instanceof MarketrixError) throw error;
-    throw invalid(error instanceof Error ? error.message : String(error), error);
+    throw invalid(messageOf(error), error);
   }
   if (text === undefined) throw invalid(`${typeof value} has no JSON form`);
   return text;

@@ -7,7 +7,7 @@ import {
   type IncomingHttpHeaders,
 } from 'node:http2';
 import { isIP } from 'node:net';
-import { MarketrixError } from '../errors.js';
+import { MarketrixError, messageOf } from '../errors.js';
 import type { Counters } from './counters.js';
 import {
   type Agreement,
@@ -36,10 +36,6 @@ export interface Opened {
 /** Who a record is about. */
 export function refOf({ service, instance }: PeerRecord): PeerRef {
   return { service, instance };
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 export class Link {
@@ -98,7 +94,7 @@ export class Link {
             : {}),
         });
       } catch (error) {
-        reject(failure(reasonOf(error), error));
+        reject(failure(messageOf(error), error));
         return;
       }
       const timer = setTimeout(() => {
@@ -216,7 +212,7 @@ export class Link {
       });
       return stream;
     } catch (error) {
-      throw new MarketrixError('unavailable', reasonOf(error), { remote: refOf(this.record), cause: error });
+      throw new MarketrixError('unavailable', messageOf(error), { remote: refOf(this.record), cause: error });
     }
   }
 

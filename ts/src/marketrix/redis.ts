@@ -1,6 +1,6 @@
 /** The connection to Redis: one client for commands, one for subscriptions, both coming back by themselves. */
 import { Cluster, Redis, type RedisOptions, ReplyError } from 'ioredis';
-import { MarketrixError } from '../errors.js';
+import { MarketrixError, messageOf } from '../errors.js';
 import { Backoff, delay } from '../flow/index.js';
 import type { Counters } from './counters.js';
 import type { Script } from './scripts.js';
@@ -187,7 +187,7 @@ export class RedisLink {
         return await work(client);
       } catch (error) {
         this.#counters.redisFailures += 1;
-        const text = error instanceof Error ? error.message : String(error);
+        const text = messageOf(error);
         // An answer of Redis is an answer; only a connection that failed is tried again.
         if (backoff.attempts + 1 === TRIES || (sent && (once || error instanceof ReplyError))) {
           throw new MarketrixError('discovery', `${what}: ${text}`, { cause: error });

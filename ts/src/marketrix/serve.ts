@@ -1,5 +1,5 @@
 /** The serving side of methods: finds the handler, feeds it, sends what it gives (90 §6.3). */
-import { MarketrixError } from '../errors.js';
+import { MarketrixError, messageOf } from '../errors.js';
 import { BoundedQueue } from '../flow/index.js';
 import { isAsyncIterable } from './calls.js';
 import type { Counters } from './counters.js';
@@ -17,7 +17,7 @@ function wireError(error: unknown): WireError {
     const code = error.code ?? (error.kind === 'timeout' || error.kind === 'cancelled' ? error.kind : 'handler');
     return { code, message: text, ...(error.data === undefined ? {} : { data: error.data }) };
   }
-  return { code: 'handler', message: error instanceof Error ? error.message : String(error) };
+  return { code: 'handler', message: messageOf(error) };
 }
 
 /** A request that was read. */

@@ -1,6 +1,6 @@
 /** What `NetMesh` and `MeshNode` share: one engine, its pending calls, its events. */
 import { CALL, type RawMesh } from '../backend/mesh.js';
-import { MeshringError } from '../errors.js';
+import { MeshringError, messageOf } from '../errors.js';
 import { nodeIdOf, originHashOf, publicKeyOf, signWith } from '../identity/index.js';
 import { platform } from '../platform/node.js';
 import { compilePolicy, packSubnet, type SubnetId, type SubnetPolicy } from '../subnets/index.js';
@@ -371,7 +371,7 @@ export class CoreNode {
 
 function handshakeError(error: unknown, prefix: string, peer: bigint): Error {
   if (error instanceof MeshringError) return error;
-  const word = error instanceof Error ? error.message : String(error);
+  const word = messageOf(error);
   const hex = `0x${peer.toString(16)}`;
   const texts: Record<string, string> = {
     'in-flight': `connect_via: handshake already in flight for peer ${hex}`,

@@ -1,7 +1,7 @@
 /** What moves an engine's datagrams: the addon's own thread, or a socket of the platform. */
 import { door } from '../backend/choose.js';
 import type { RawMesh } from '../backend/mesh.js';
-import { MeshringError } from '../errors.js';
+import { MeshringError, messageOf } from '../errors.js';
 import { platform } from '../platform/node.js';
 import type { UdpSocket } from '../platform/types.js';
 
@@ -34,7 +34,7 @@ export interface EngineOptions {
 const BIND_FAILED = 'MeshNode creation failed: connection error: bind failed: ';
 
 function bindFailed(error: unknown): MeshringError {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   return new MeshringError('connection', `${BIND_FAILED}${text}`, { cause: error });
 }
 

@@ -2,7 +2,7 @@
 import { CALL, REFUSED } from '../backend/mesh.js';
 import type { CapabilityFilter, CapabilitySet, ScopeFilter } from '../capabilities/index.js';
 import type { ChannelConfig } from '../channels/index.js';
-import { MeshringError, wrongType } from '../errors.js';
+import { MeshringError, messageOf, wrongType } from '../errors.js';
 import type { SubnetId } from '../subnets/index.js';
 import { checkAddress, checkInteger, checkU64 } from './check.js';
 import {
@@ -270,7 +270,7 @@ export class NetMesh {
       const handle = raw.openStream(driver.now(), peerNodeId, streamId, mode === 'reliable', window, weight);
       return new NetStream(this.#core, handle, window, peerNodeId, streamId);
     } catch (error) {
-      const word = error instanceof Error ? error.message : String(error);
+      const word = messageOf(error);
       const texts: Record<string, string> = {
         'no-session': `no session for peer 0x${peerNodeId.toString(16)}`,
         reserved: 'stream 0xffffffffffffffff is the control stream',

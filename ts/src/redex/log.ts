@@ -1,5 +1,5 @@
 import { type LogDoor, LogStatus, type RawLog } from '../backend/log.js';
-import { MeshringError } from '../errors.js';
+import { MeshringError, messageOf } from '../errors.js';
 import { platform } from '../platform/node.js';
 import { DATA, LENGTH, LogArea } from './area.js';
 import { U64_MAX } from './config.js';
@@ -314,7 +314,7 @@ export class Log {
     try {
       await work;
     } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
+      const text = messageOf(error);
       throw new MeshringError('io', `redex: ${context}: ${text}`, { cause: error });
     }
   }

@@ -1,6 +1,6 @@
 import { door } from '../backend/choose.js';
 import type { LogDoor, RawLog } from '../backend/log.js';
-import { MeshringError, RedexError } from '../errors.js';
+import { MeshringError, messageOf, RedexError } from '../errors.js';
 import { platform } from '../platform/node.js';
 import type { FileBounds } from './config.js';
 import { flushInBackground } from './flush.js';
@@ -103,7 +103,7 @@ function describe<T>(work: () => T): T {
     return work();
   } catch (error) {
     if (error instanceof MeshringError || error instanceof RedexError) throw error;
-    const text = error instanceof Error ? error.message : String(error);
+    const text = messageOf(error);
     const detail = text.startsWith('io: ') || text.startsWith('channel error: ') ? text : `io: ${text}`;
     const kind = text.includes('in use by another process') ? 'locked' : 'io';
     throw new MeshringError(kind, `redex: open_file: ${detail}`, { cause: error });

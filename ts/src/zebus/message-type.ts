@@ -1,4 +1,4 @@
-import { ZebusError } from '../errors.js';
+import { messageOf, ZebusError } from '../errors.js';
 import {
   compileFields,
   FIELD_CODEC,
@@ -213,7 +213,7 @@ function define(kind: MessageKind, definition: MessageDefinition<Plain>): AnyMes
       try {
         return tagged((codec as MessageCodec<Plain>).decode(bytes));
       } catch (error) {
-        throw wrap(error instanceof Error ? error.message : String(error), error);
+        throw wrap(messageOf(error), error);
       }
     },
     routingContent: (message: Plain): (string | string[])[] => routing.map((name) => routingValue(message[name])),
@@ -222,7 +222,7 @@ function define(kind: MessageKind, definition: MessageDefinition<Plain>): AnyMes
     try {
       return (codec as MessageCodec<Plain>).encode(message);
     } catch (error) {
-      throw wrap(error instanceof Error ? error.message : String(error), error);
+      throw wrap(messageOf(error), error);
     }
   }
   Object.defineProperty(Body.prototype, TYPE, { value: type });

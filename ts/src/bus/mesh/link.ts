@@ -1,6 +1,6 @@
 /** The session with the one peer: handshake, loss, return, and what happens on it. */
 import { CALL, type RawMesh } from '../../backend/mesh.js';
-import { MeshringError } from '../../errors.js';
+import { MeshringError, messageOf } from '../../errors.js';
 import { Backoff } from '../../flow/backoff.js';
 import { readHappenings } from '../../mesh/batch.js';
 import { type MeshDriver, openDriver } from '../../mesh/driver.js';
@@ -152,7 +152,7 @@ export class MeshLink {
               );
         this.#pending.set(id, resolve);
       } catch (error) {
-        const word = error instanceof Error ? error.message : String(error);
+        const word = messageOf(error);
         resolve(BEGIN_ERRORS[word] ?? word);
         return;
       }

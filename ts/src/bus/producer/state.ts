@@ -1,5 +1,5 @@
 /** A producer that keeps its identity and its unconfirmed batches over restarts (11 §6). */
-import { MeshringError } from '../../errors.js';
+import { MeshringError, messageOf } from '../../errors.js';
 import { Backoff, delay } from '../../flow/index.js';
 import { platform } from '../../platform/node.js';
 import type { BatchJournal } from '../dispatch.js';
@@ -27,16 +27,12 @@ function failure(text: string, cause: unknown): MeshringError {
   return new MeshringError('create-failed', `Failed to create EventBus: fatal error: ${text}`, { cause });
 }
 
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 /** The nonce alone, for transports that keep no ids. */
 export async function keptNonce(path: string): Promise<bigint> {
   try {
     return await loadNonce(path);
   } catch (error) {
-    throw failure(`failed to load/create producer-nonce file at ${path}: ${reason(error)}`, error);
+    throw failure(`failed to load/create producer-nonce file at ${path}: ${messageOf(error)}`, error);
   }
 }
 
@@ -54,7 +50,7 @@ export async function openKeptProducer(options: KeptProducerOptions): Promise<Ke
     if (error instanceof InUse) {
       throw failure(`producer-nonce file ${path} is in use by process ${error.pid}`, error);
     }
-    throw failure(`failed to load/create producer-nonce file at ${path}: ${reason(error)}`, error);
+    throw failure(`failed to load/create producer-nonce file at ${path}: ${messageOf(error)}`, error);
   }
   try {
     const nonce = await keptNonce(path);
@@ -63,7 +59,7 @@ export async function openKeptProducer(options: KeptProducerOptions): Promise<Ke
       const { journal, unconfirmed } = await Journal.open(`${path}.journal`, sync);
       return new KeptProducer(nonce, held, sequences, journal, unconfirmed);
     } catch (error) {
-      throw failure(`failed to load/create producer state at ${path}: ${reason(error)}`, error);
+      throw failure(`failed to load/create producer state at ${path}: ${messageOf(error)}`, error);
     }
   } catch (error) {
     await held.release();
@@ -154,7 +150,7 @@ export class KeptProducer implements ProducerState {
   async #after(batch: Batch): Promise<void> {
     // Without this entry the batch is only sent once more, and then recognised.
     await this.#journal.end(batch.shardId, batch.sequenceStart).catch((error) => {
-      platform.warnOnce(`producer journal: ${reason(error)}`);
+      platform.warnOnce(`producer journal: ${messageOf(error)}`);
     });
   }
 
@@ -166,8 +162,8 @@ export class KeptProducer implements ProducerState {
         await write();
         return;
       } catch (error) {
-        if (this.#stop.signal.aborted) throw new TransportError('fatal', `producer journal: ${reason(error)}`);
-        platform.warnOnce(`producer journal: ${reason(error)}; batches wait until it can be written`);
+        if (this.#stop.signal.aborted) throw new TransportError('fatal', `producer journal: ${messageOf(error)}`);
+        platform.warnOnce(`producer journal: ${messageOf(error)}; batches wait until it can be written`);
         await delay(backoff.next(), { signal: this.#stop.signal, ref: false }).catch(() => undefined);
       }
     }

@@ -17,7 +17,7 @@ import {
   Roster,
   wireChannelHash,
 } from '../../channels/index.js';
-import { wrongType } from '../../errors.js';
+import { messageOf, wrongType } from '../../errors.js';
 import type { TokenCache } from '../../identity/index.js';
 import { checkInteger } from '../check.js';
 import { frame, MAX_EVENT_BYTES } from '../frames.js';
@@ -329,7 +329,7 @@ export class Publisher {
         try {
           delivery.handle = raw.openStream(driver.now(), peer, out.stream, reliable, WINDOW_BYTES, 1);
         } catch (error) {
-          const word = error instanceof Error ? error.message : String(error);
+          const word = messageOf(error);
           return failed(
             word === 'no-session'
               ? `no session for subscriber ${hex(peer)}`

@@ -1,4 +1,5 @@
 /** The subscribing end of channels: requests, what is wanted over reconnects, and what arrives (32 §4, §8). */
+
 import {
   canonicalChannelHash,
   encodeMembership,
@@ -6,6 +7,7 @@ import {
   publishStreamId,
   type RejectReason,
 } from '../../channels/index.js';
+import { messageOf } from '../../errors.js';
 import type { Packet } from '../batch.js';
 import { channelFailure } from './failure.js';
 import type { ControlHost, PeerTable } from './host.js';
@@ -182,7 +184,7 @@ export class Subscriptions {
     } catch (error) {
       if (!current()) return;
       wanted.state = 'lost';
-      wanted.lastError = error instanceof Error ? error.message : String(error);
+      wanted.lastError = messageOf(error);
       if (!this.#peers.has(publisher)) return;
       const wait = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(tries, 10));
       wanted.retry = unref(setTimeout(() => void this.#regain(wanted, tries + 1), wait));

@@ -1,4 +1,4 @@
-import { DomainError, ZebusError } from '../../errors.js';
+import { DomainError, messageOf, ZebusError } from '../../errors.js';
 import { dateFromTicks, type Ticks, ticksFromDate, ticksFromWire, wireFromTicks } from '../datetime.js';
 import { guidBytes, guidText } from '../guid.js';
 import type { MessageType } from '../message-type.js';
@@ -259,7 +259,7 @@ function compile(owner: string, name: string, def: FieldDef): Compiled {
 
 function failed(owner: string, name: string, error: unknown): never {
   if (error instanceof ZebusError || error instanceof DomainError) throw error;
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   throw new ZebusError('codec', `${owner}.${name}: ${text}`, { messageType: owner, cause: error });
 }
 
