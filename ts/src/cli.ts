@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+/** The command `meshring`: one sub-command per file. Guide and exit codes: docs/cli.md. */
 import { Command } from 'commander';
 import { benchCommand } from './cli/bench.js';
 import { doctorCommand } from './cli/doctor.js';
@@ -7,7 +8,6 @@ import { ingestCommand } from './cli/ingest.js';
 import { logCommand } from './cli/log.js';
 import { statsCommand } from './cli/stats.js';
 import { tailCommand } from './cli/tail.js';
-/** The command `meshring`: one sub-command per file. Guide and exit codes: docs/cli.md. */
 import { messageOf } from './errors.js';
 import { zebusDirectoryCommand } from './zebus/command.js';
 
