@@ -18,11 +18,6 @@ export type { MeshConfig, PeerEvent, PeerInfo } from './core-node.js';
 export { CoreNode } from './core-node.js';
 export type { EventFilter, MeshEvent } from './inbox.js';
 export { MeshNode, type MeshStream, type SubscribeOptions } from './mesh-node.js';
-export {
-  type MeshStoredEvent,
-  NetMesh,
-  NetStream,
-  type Reliability,
-  type StreamConfig,
-  type StreamStats,
-} from './net-mesh.js';
+export { NetMesh } from './net-mesh.js';
+export { NetStream, type Reliability, type StreamConfig, type StreamStats } from './net-stream.js';
+export type { MeshStoredEvent } from './stored-event.js';

@@ -17,7 +17,9 @@ import {
 } from './control/index.js';
 import type { CoreNode, MeshConfig, PeerEvent, PeerInfo } from './core-node.js';
 import type { EventFilter, MeshEvent } from './inbox.js';
-import { type MeshStoredEvent, NetMesh, type NetStream, type StreamConfig, type StreamStats } from './net-mesh.js';
+import { NetMesh } from './net-mesh.js';
+import type { NetStream, StreamConfig, StreamStats } from './net-stream.js';
+import type { MeshStoredEvent } from './stored-event.js';
 
 /** A stream of a peer; made by `openStream`. */
 export interface MeshStream {

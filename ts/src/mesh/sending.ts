@@ -1,0 +1,103 @@
+/** Events into a session: at once, or again while there is no credit. */
+import { REFUSED } from '../backend/mesh.js';
+import { MeshringError, wrongType } from '../errors.js';
+import { checkAddress } from './check.js';
+import { CLOSED, type CoreNode } from './core-node.js';
+import { frame, MAX_EVENT_BYTES } from './frames.js';
+import { NetStream } from './net-stream.js';
+
+const BACKPRESSURE = 'stream would block: stream queue full';
+const NOT_CONNECTED = 'stream not connected: peer session gone';
+
+/** Throws for anything that is not a list of events which each fit a packet. */
+export function checkEvents(method: string, events: readonly Uint8Array[]): void {
+  if (!Array.isArray(events)) throw wrongType(method, 'events', events, 'an array of Buffers', 'ArrayExpected');
+  for (const event of events) {
+    if (!(event instanceof Uint8Array)) throw wrongType(method, 'events', event, 'an array of Buffers', 'InvalidArg');
+    if (event.length > MAX_EVENT_BYTES) {
+      throw new MeshringError(
+        'too-large',
+        `stream transport error: event too large (${event.length} > ${MAX_EVENT_BYTES})`,
+      );
+    }
+  }
+}
+
+function send(
+  core: CoreNode,
+  stream: NetStream,
+  events: readonly Uint8Array[],
+  from: number,
+  partial: boolean,
+): number {
+  const { raw, driver } = core;
+  const handle = NetStream.handleOf(stream, core);
+  if (handle === null) throw new MeshringError('not-connected', NOT_CONNECTED);
+  const { bytes, length } = frame(events, from);
+  const sent = raw.send(driver.now(), handle, bytes, length, events.length - from, partial, 0, 0);
+  driver.flush();
+  if (sent >= 0) return sent;
+  if (sent === REFUSED.socket) {
+    throw new MeshringError('transport', `stream transport error: send failed: ${raw.socketError?.()}`);
+  }
+  if (sent === REFUSED.backpressure) throw new MeshringError('backpressure', BACKPRESSURE);
+  if (sent === REFUSED.notConnected) throw new MeshringError('not-connected', NOT_CONNECTED);
+  throw new MeshringError('transport', `stream transport error: refused (${sent})`);
+}
+
+/** Sends events, all or nothing. */
+export function sendOnStream(core: CoreNode, stream: NetStream, events: readonly Uint8Array[]): void {
+  core.check();
+  checkEvents('sendOnStream', events);
+  if (events.length > 0 || NetStream.handleOf(stream, core) === null) send(core, stream, events, 0, false);
+}
+
+/** Sends events, again after 5, 10, 20 … 200 ms while there is no credit. */
+export async function sendWithRetries(
+  core: CoreNode,
+  stream: NetStream,
+  events: Buffer[],
+  retries: number,
+): Promise<void> {
+  const done = core.hold();
+  try {
+    const window = NetStream.windowOf(stream);
+    const size = events.reduce((sum, event) => sum + 4 + event.length, 0);
+    // A batch that can never fit goes packet by packet, and no event twice.
+    const partial = window > 0 && size + 80 * Math.ceil(size / 8112) > window;
+    let from = 0;
+    for (let attempt = 0; ; ) {
+      try {
+        from += send(core, stream, events, from, partial);
+        if (from >= events.length) return;
+        attempt = 0;
+      } catch (error) {
+        if (!(error instanceof MeshringError) || error.kind !== 'backpressure') throw error;
+        await new Promise((resolve) => setTimeout(resolve, Math.min(200, 5 * 2 ** Math.min(attempt, 6))));
+        if (core.closed) throw new MeshringError('closed', CLOSED);
+        if (attempt++ >= retries) throw error;
+      }
+    }
+  } finally {
+    done();
+  }
+}
+
+/** Sends one event on stream 0 to the peer at an address. */
+export function pushTo(core: CoreNode, peerAddr: string, data: Uint8Array): void {
+  core.check();
+  checkAddress('invalid peer address', peerAddr);
+  checkEvents('pushTo', [data]);
+  const { raw, driver } = core;
+  const peer = raw.peerAt(peerAddr);
+  if (peer === null || peer === undefined) {
+    throw new MeshringError('connection', `connection error: no session for ${peerAddr}`);
+  }
+  const { bytes, length } = frame([data]);
+  const sent = raw.sendTo(driver.now(), peer, 0, bytes, length, 1);
+  driver.flush();
+  if (sent === REFUSED.socket) {
+    throw new MeshringError('transport', `connection error: send failed: ${raw.socketError?.()}`);
+  }
+  if (sent < 0) throw new MeshringError('transport', `connection error: push refused (${sent})`);
+}
