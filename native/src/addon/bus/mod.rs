@@ -1,79 +1,26 @@
 //! The bus for JavaScript: one `Bus` object for each producer thread of a node.
 //!
-//! What is called for each event or each tick is a raw Node-API function with bound data (a method of a class costs
-//! some 350 ns more); everything else is a method.
+//! What is called for each event or each tick is a raw function (`producer`); everything else is a method.
+
+mod producer;
+mod waiters;
 
 use super::filter::FilterJs;
 use crate::bus::core::{cut, Config, Home};
-use crate::bus::node::{Changes, Lane, Node};
+use crate::bus::node::{Lane, Node};
 use crate::bus::page;
 use crate::driver::drain::{Driver, Listener};
 use crate::filter::Scratch;
 use napi::bindgen_prelude::{
-    BigInt, BigUint64Array, Buffer, Env, Error, Float64Array, Function, JsObjectValue, Object, Result,
-    Status, Uint32Array, Uint8Array,
+    BigInt, BigUint64Array, Buffer, Env, Error, Float64Array, Function, Object, Result, Status, Uint32Array,
+    Uint8Array,
 };
-use napi::sys;
-use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi_derive::napi;
+use producer::Producer;
 use std::collections::HashMap;
-use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
-
-/// A Node-API callback.
-type RawCall = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
-
-/// One JavaScript environment that may wait for this node.
-struct Waiter {
-    wake: Wake,
-    /// A call is on its way: more are not queued while that environment is busy.
-    called: Arc<AtomicBool>,
-    /// Somebody there waits for readable events.
-    waiting: AtomicBool,
-    /// Whether this environment runs the dispatcher.
-    owner: bool,
-}
-
-#[derive(Default)]
-struct Waiters(Mutex<HashMap<u64, Arc<Waiter>>>);
-
-impl Waiters {
-    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Waiter>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Waiter {
-    fn call(&self) {
-        if !self.called.swap(true, Ordering::SeqCst) {
-            // A closing environment answers with an error: it no longer waits.
-            let _ = self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
-        }
-    }
-}
-
-impl Waiters {
-    /// The node was shut down: everybody learns it.
-    fn ended(&self) {
-        for waiter in self.all().values() {
-            waiter.call();
-        }
-    }
-}
-
-impl Listener for Waiters {
-    fn changed(&self, changes: Changes) {
-        for waiter in self.all().values() {
-            let wanted = changes.appended && waiter.waiting.swap(false, Ordering::SeqCst);
-            if wanted || (changes.attention && waiter.owner) {
-                waiter.call();
-            }
-        }
-    }
-}
+use waiters::Waiters;
 
 /// A node as all threads of the process can find it.
 struct Shared {
@@ -88,25 +35,6 @@ static NODES: Mutex<Option<HashMap<u64, Arc<Shared>>>> = Mutex::new(None);
 fn with_nodes<T>(f: impl FnOnce(&mut HashMap<u64, Arc<Shared>>) -> T) -> T {
     let mut nodes = NODES.lock().unwrap_or_else(PoisonError::into_inner);
     f(nodes.get_or_insert_with(HashMap::new))
-}
-
-/// What the raw functions and the memory of one producer hold on to.
-struct Producer {
-    shared: Arc<Shared>,
-    lane: Arc<Lane>,
-}
-
-impl Producer {
-    fn settle(&self, changes: Changes) {
-        if !changes.is_empty() {
-            self.shared.waiters.changed(changes);
-        }
-    }
-
-    fn drain(&self) {
-        let driver = &self.shared.driver;
-        self.settle(driver.node.drain_own(&self.lane, driver.now()));
-    }
 }
 
 /// A producer's view of a node. The first one owns the node, the others are attached from other threads.
@@ -199,108 +127,27 @@ impl BusJs {
     /// Memory of the staging ring, or null where external buffers are not allowed.
     #[napi(catch_unwind)]
     pub fn ring_buffer<'env>(&self, env: &'env Env) -> Result<Option<Object<'env>>> {
-        let lane = self.producer.lane.clone();
-        let (pointer, length) = (lane.ring.pointer(), lane.ring.memory_len());
-        let hint = Arc::into_raw(lane).cast_mut().cast::<c_void>();
-        let mut buffer = std::ptr::null_mut();
-        // SAFETY: the memory lives until the finalizer gives the reference back.
-        let status = unsafe {
-            sys::napi_create_external_arraybuffer(
-                env.raw(),
-                pointer.cast(),
-                length,
-                Some(release_lane),
-                hint,
-                &mut buffer,
-            )
-        };
-        if status != sys::Status::napi_ok {
-            // SAFETY: the call failed, so the finalizer will not run.
-            unsafe { drop(Arc::from_raw(hint.cast::<Lane>())) };
-            return Ok(None);
-        }
-        // SAFETY: a value of this environment, just made.
-        Ok(Some(Object::from_raw(env.raw(), buffer)))
+        producer::ring_memory(&self.producer.lane, env)
     }
 
     /// `{ drain, wake }`: functions without arguments. `drain` takes everything this producer has staged and answers
     /// in the ring's header; `wake` wakes the drain thread.
     #[napi(catch_unwind)]
     pub fn calls<'env>(&self, env: &'env Env) -> Result<Object<'env>> {
-        let mut calls = Object::new(env)?;
-        for (name, callback) in [
-            (c"drain", Some(drain_call as RawCall)),
-            (c"wake", Some(wake_call as RawCall)),
-        ] {
-            let data = Arc::into_raw(self.producer.clone()).cast_mut().cast::<c_void>();
-            let mut function = std::ptr::null_mut();
-            // SAFETY: `data` is given back by the finalizer of the function.
-            let status = unsafe {
-                let made = sys::napi_create_function(
-                    env.raw(),
-                    name.as_ptr(),
-                    name.to_bytes().len() as isize,
-                    callback,
-                    data,
-                    &mut function,
-                );
-                if made == sys::Status::napi_ok {
-                    sys::napi_add_finalizer(
-                        env.raw(),
-                        function,
-                        data,
-                        Some(release_producer),
-                        std::ptr::null_mut(),
-                        std::ptr::null_mut(),
-                    )
-                } else {
-                    drop(Arc::from_raw(data.cast::<Producer>()));
-                    made
-                }
-            };
-            if status != sys::Status::napi_ok {
-                return Err(Error::from_reason("bus: a function could not be made"));
-            }
-            // SAFETY: a value of this environment, just made.
-            let value = unsafe { napi::Unknown::from_raw_unchecked(env.raw(), function) };
-            calls.set_named_property(&name.to_string_lossy(), value)?;
-        }
-        Ok(calls)
+        producer::bound_calls(&self.producer, env)
     }
 
     /// Registers the function that is called (once for many changes) when somebody here waits and events are
     /// readable, or when a batch is due. It does not keep the process alive.
     #[napi(catch_unwind)]
     pub fn on_wake(&self, wake: Function<(), ()>) -> Result<()> {
-        let called = Arc::new(AtomicBool::new(false));
-        let arrived = called.clone();
-        let wake = wake
-            .build_threadsafe_function::<()>()
-            .weak::<true>()
-            .max_queue_size::<0>()
-            .build_callback(move |_| {
-                // Before the look, so that a change behind it calls again.
-                arrived.store(false, Ordering::SeqCst);
-                Ok(())
-            })?;
-        self.producer.shared.waiters.all().insert(
-            self.key,
-            Arc::new(Waiter {
-                wake,
-                called,
-                waiting: AtomicBool::new(false),
-                owner: self.owner,
-            }),
-        );
-        Ok(())
+        self.producer.shared.waiters.register(self.key, self.owner, wake)
     }
 
     /// Says whether somebody in this environment waits for readable events.
     #[napi(catch_unwind)]
     pub fn set_waiting(&self, waiting: bool) {
-        if let Some(waiter) = self.producer.shared.waiters.all().get(&self.key) {
-            waiter.waiting.store(waiting, Ordering::SeqCst);
-        }
+        self.producer.shared.waiters.set_waiting(self.key, waiting);
     }
 
     /// Drains everything that any thread has staged.
@@ -565,7 +412,7 @@ fn release(
     if detached.swap(true, Ordering::SeqCst) {
         return;
     }
-    shared.waiters.all().remove(&key);
+    shared.waiters.remove(key);
     if owner {
         with_nodes(|nodes| nodes.remove(&node));
         let changes = shared.driver.node.close(shared.driver.now());
@@ -582,59 +429,4 @@ fn release(
     if let Some(lane) = lane {
         lane.ring.discard();
     }
-}
-
-unsafe extern "C" fn release_lane(_env: sys::napi_env, _data: *mut c_void, hint: *mut c_void) {
-    // SAFETY: made by `Arc::into_raw` in `ring_buffer`.
-    drop(unsafe { Arc::from_raw(hint.cast::<Lane>()) });
-}
-
-unsafe extern "C" fn release_producer(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: made by `Arc::into_raw` in `calls`.
-    drop(unsafe { Arc::from_raw(data.cast::<Producer>()) });
-}
-
-/// The producer that is bound to a raw function.
-unsafe fn bound<'a>(env: sys::napi_env, info: sys::napi_callback_info) -> Option<&'a Producer> {
-    let mut data = std::ptr::null_mut();
-    // SAFETY: `env` and `info` are those of the running callback.
-    unsafe {
-        sys::napi_get_cb_info(
-            env,
-            info,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-            &mut data,
-        );
-        data.cast::<Producer>().as_ref()
-    }
-}
-
-/// Runs `f` on the bound producer; a panic becomes a JavaScript exception.
-unsafe fn guarded(env: sys::napi_env, info: sys::napi_callback_info, f: fn(&Producer)) -> sys::napi_value {
-    // SAFETY: the data was bound in `calls` and lives as long as the function.
-    if let Some(producer) = unsafe { bound(env, info) } {
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| f(producer))).is_err() {
-            // SAFETY: both strings are NUL-terminated.
-            unsafe {
-                sys::napi_throw_error(
-                    env,
-                    c"GenericFailure".as_ptr(),
-                    c"meshring: internal error".as_ptr(),
-                )
-            };
-        }
-    }
-    std::ptr::null_mut()
-}
-
-unsafe extern "C" fn drain_call(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    // SAFETY: called by Node-API.
-    unsafe { guarded(env, info, Producer::drain) }
-}
-
-unsafe extern "C" fn wake_call(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    // SAFETY: called by Node-API.
-    unsafe { guarded(env, info, |producer| producer.shared.driver.wake()) }
 }
