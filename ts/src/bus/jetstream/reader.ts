@@ -4,6 +4,7 @@ import { Backoff, delay } from '../../flow/index.js';
 import { TransportError } from '../transport.js';
 import { linked, sharedAbort } from '../wire/abort.js';
 import { PackedPage } from '../wire/page.js';
+import type { WireReader } from '../wire/transport.js';
 import { type NatsLane, whileRunning } from './lane.js';
 import type { JetStreamSettings } from './options.js';
 import { api, type Streams, streamName, subjectName } from './streams.js';
@@ -13,7 +14,7 @@ import { Tail } from './tail.js';
 const TAILS = 4;
 
 /** Reads the streams of one node. */
-export class StreamTails {
+export class StreamTails implements WireReader {
   readonly #settings: JetStreamSettings;
   readonly #streams: Streams;
   readonly #lane: NatsLane;
@@ -65,7 +66,7 @@ export class StreamTails {
    *
    * @throws TransportError
    */
-  async newest(shards: readonly number[]): Promise<Map<number, string>> {
+  async tail(shards: readonly number[]): Promise<Map<number, string>> {
     const connection = await this.#lane.connection();
     const newest = new Map<number, string>();
     const look = async (shard: number) => {

@@ -1,9 +1,6 @@
 import type { JetStreamOptions } from '../../types.js';
-import type { CompiledFilter } from '../filter.js';
-import type { ReadPage } from '../reader.js';
-import type { Batch, ShardPage, Transport, TransportContext } from '../transport.js';
-import { TransportError } from '../transport.js';
-import { readMatching } from '../wire/read.js';
+import { type TransportContext, TransportError } from '../transport.js';
+import { WireTransport } from '../wire/transport.js';
 import { NatsLane } from './lane.js';
 import { type JetStreamSettings, jetStreamSettings, natsTargets } from './options.js';
 import { StreamTails } from './reader.js';
@@ -16,17 +13,17 @@ const WRITERS = 4;
 const DRAIN_MS = 10_000;
 
 /** NATS JetStream as a store of events (11 §5). */
-export class JetStreamTransport implements Transport {
-  readonly name = 'jetstream';
+export class JetStreamTransport extends WireTransport<StreamPublisher, NatsLane> {
+  override readonly name = 'jetstream';
   readonly #settings: JetStreamSettings;
-  #open: { publisher: StreamPublisher; tails: StreamTails; writing: NatsLane[]; reading: NatsLane } | undefined;
 
   /** @throws MeshringError kind `invalid-config` */
   constructor(options: JetStreamOptions) {
+    super();
     this.#settings = jetStreamSettings(options);
   }
 
-  async init(context: TransportContext): Promise<void> {
+  override async init(context: TransportContext): Promise<void> {
     const targets = natsTargets(this.#settings.url);
     const lane = () => new NatsLane(targets, this.#settings.connectTimeoutMs);
     const reading = lane();
@@ -52,29 +49,17 @@ export class JetStreamTransport implements Transport {
       throw atStart(error);
     }
     const writing = Array.from({ length: Math.min(WRITERS, context.shards) }, lane);
-    const publisher = new StreamPublisher(
-      this.#settings,
-      streams,
-      (shard) => writing[shard % writing.length] as NatsLane,
-    );
-    this.#open = { publisher, tails: new StreamTails(this.#settings, streams, reading, warn), writing, reading };
+    const writer = new StreamPublisher(this.#settings, streams, (shard) => writing[shard % writing.length] as NatsLane);
+    const reader = new StreamTails(this.#settings, streams, reading, warn);
+    this.started = { writer, reader, lanes: [...writing, reading] };
   }
 
-  async onBatch(batch: Batch): Promise<void> {
-    await this.#opened().publisher.publish(batch);
-  }
-
-  /** Nothing to wait for: a batch resolves when the server has acknowledged it. */
-  async flush(): Promise<void> {
-    this.#opened();
-  }
-
-  async shutdown(): Promise<void> {
-    const open = this.#open;
-    this.#open = undefined;
-    if (!open) return;
-    open.tails.close();
-    const lanes = [...open.writing, open.reading];
+  override async shutdown(): Promise<void> {
+    const { started } = this;
+    this.started = undefined;
+    if (!started) return;
+    const { reader, lanes } = started;
+    reader.close();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new TransportError('transient', 'nats drain timed out after 10s')), DRAIN_MS);
@@ -88,52 +73,17 @@ export class JetStreamTransport implements Transport {
     }
   }
 
-  async pollShard(shard: number, afterId: string | undefined, limit: number): Promise<ShardPage> {
-    const { pages, more } = await this.#opened().tails.pages(shard, afterId, limit);
-    const events = pages.flatMap((page) => Array.from({ length: page.count }, (_, i) => page.storeEvent(i)));
-    return { events, nextId: pages.at(-1)?.lastId, hasMore: more };
-  }
-
-  async read(
-    shard: number,
-    after: string | undefined,
-    limit: number,
-    scan: number,
-    filter: CompiledFilter | undefined,
-  ): Promise<ReadPage> {
-    const { tails } = this.#opened();
-    return readMatching((from, most) => tails.pages(shard, from, most), shard, after, limit, scan, filter);
-  }
-
-  get readShards(): number | undefined {
+  override get readShards(): number | undefined {
     return this.#settings.readShards;
   }
 
-  checkId(id: string): string | undefined {
+  override checkId(id: string): string | undefined {
     const fits = /^(0|[1-9]\d{0,19})$/.test(id) && BigInt(id) < 2n ** 64n;
     return fits ? undefined : `position ${JSON.stringify(id)} is not a JetStream sequence (<n>)`;
   }
 
-  healthy(): boolean {
-    const open = this.#open;
-    return open !== undefined && [open.reading, ...open.writing].some((lane) => lane.healthy);
-  }
-
-  async tail(shards: readonly number[]): Promise<ReadonlyMap<number, string>> {
-    return this.#opened().tails.newest(shards);
-  }
-
-  async waitForData(positions: ReadonlyMap<number, string | undefined>, signal: AbortSignal): Promise<void> {
-    await this.#open?.tails.wait(positions, signal);
-  }
-
-  stats(): Record<string, unknown> {
+  override stats(): Record<string, unknown> {
     return { exactlyOnce: true };
-  }
-
-  #opened() {
-    if (!this.#open) throw new TransportError('shutdown');
-    return this.#open;
   }
 }
 

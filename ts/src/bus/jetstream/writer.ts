@@ -1,6 +1,7 @@
 /** Publishes batches and counts their acknowledgements (11 §5.3). */
 import { door } from '../../backend/choose.js';
 import { type Batch, TransportError } from '../transport.js';
+import type { WireWriter } from '../wire/transport.js';
 import type { NatsConnection } from './connection.js';
 import type { Frame } from './frame.js';
 import { type NatsLane, whileRunning } from './lane.js';
@@ -23,7 +24,7 @@ interface Progress {
 }
 
 /** Writes the streams of one node. */
-export class StreamPublisher {
+export class StreamPublisher implements WireWriter {
   readonly #settings: JetStreamSettings;
   readonly #streams: Streams;
   readonly #lane: (shard: number) => NatsLane;
@@ -43,7 +44,7 @@ export class StreamPublisher {
    *
    * @throws TransportError; `stored` is the number of acknowledged events
    */
-  async publish(batch: Batch): Promise<void> {
+  async write(batch: Batch): Promise<void> {
     const before = this.#running.get(batch.shardId) ?? Promise.resolve();
     const attempt = before.catch(() => undefined).then(() => this.#attempt(batch));
     this.#running.set(batch.shardId, attempt);

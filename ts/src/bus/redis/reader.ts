@@ -1,9 +1,10 @@
 /** Reads streams back in pages (11 §4.3), and waits for what arrives. */
 import { door } from '../../backend/choose.js';
 import { Backoff, delay } from '../../flow/index.js';
-import { type ShardPage, TransportError } from '../transport.js';
+import { TransportError } from '../transport.js';
 import { linked, sharedAbort } from '../wire/abort.js';
 import { PackedPage } from '../wire/page.js';
+import type { WireReader } from '../wire/transport.js';
 import { classify } from './classify.js';
 import { Lane, whileRunning } from './connection.js';
 import type { RedisSettings, RedisTarget } from './options.js';
@@ -16,7 +17,7 @@ const PAGE = 1000;
 const BLOCK_MS = 30_000;
 
 /** Reads the streams of one node. */
-export class StreamReader {
+export class StreamReader implements WireReader {
   readonly #settings: RedisSettings;
   readonly #target: RedisTarget;
   readonly #lane: Lane;
@@ -57,13 +58,6 @@ export class StreamReader {
       left -= page.page.looked;
       if (!page.more || left <= 0) return { pages, more: page.more };
     }
-  }
-
-  /** As {@link pages}, as the transport's page of single events. */
-  async read(shard: number, after: string | undefined, limit: number): Promise<ShardPage> {
-    const { pages, more } = await this.pages(shard, after, limit);
-    const events = pages.flatMap((page) => Array.from({ length: page.count }, (_, i) => page.storeEvent(i)));
-    return { events, nextId: pages.findLast((page) => page.looked > 0)?.lastId, hasMore: more };
   }
 
   /** Id of the newest entry of each stream that has one. */

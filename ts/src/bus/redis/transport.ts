@@ -1,9 +1,6 @@
 import type { RedisOptions } from '../../types.js';
-import type { CompiledFilter } from '../filter.js';
-import type { ReadPage } from '../reader.js';
-import type { Batch, ShardPage, Transport, TransportContext } from '../transport.js';
-import { TransportError } from '../transport.js';
-import { readMatching } from '../wire/read.js';
+import { type TransportContext, TransportError } from '../transport.js';
+import { WireTransport } from '../wire/transport.js';
 import { Lane } from './connection.js';
 import { type RedisSettings, type RedisTarget, redisSettings, redisTarget } from './options.js';
 import { StreamReader } from './reader.js';
@@ -14,22 +11,22 @@ import { StreamWriter, streamKey } from './writer.js';
 const EXPIRY_SECONDS = { kept: 30 * 86_400, own: 3600 };
 
 /** Redis Streams as a store of events (11 §4). */
-export class RedisTransport implements Transport {
-  readonly name = 'redis';
+export class RedisTransport extends WireTransport<StreamWriter, Lane> {
+  override readonly name = 'redis';
   readonly #settings: RedisSettings;
   readonly #keepsNonce: boolean;
-  #open: { writer: StreamWriter; reader: StreamReader; writing: Lane[]; reading: Lane } | undefined;
 
   /**
    * @param keepsNonce whether the producer's nonce survives a restart (`producerNoncePath`)
    * @throws MeshringError kind `invalid-config`
    */
   constructor(options: RedisOptions, keepsNonce = false) {
+    super();
     this.#settings = redisSettings(options);
     this.#keepsNonce = keepsNonce;
   }
 
-  async init(context: TransportContext): Promise<void> {
+  override async init(context: TransportContext): Promise<void> {
     const target: RedisTarget = redisTarget(this.#settings.url);
     const { connectTimeoutMs, commandTimeoutMs } = this.#settings;
     const lane = () => new Lane(target, connectTimeoutMs, commandTimeoutMs);
@@ -58,71 +55,29 @@ export class RedisTransport implements Transport {
       dedicated: (shard) => poolSize === context.shards && shard < context.shards,
       warn,
     });
-    this.#open = { writer, reader: new StreamReader(this.#settings, target, reading, warn), writing, reading };
+    const reader = new StreamReader(this.#settings, target, reading, warn);
+    this.started = { writer, reader, lanes: [...writing, reading] };
   }
 
-  async onBatch(batch: Batch): Promise<void> {
-    await this.#opened().writer.append(batch);
+  override async shutdown(): Promise<void> {
+    const { started } = this;
+    this.started = undefined;
+    started?.reader.close();
+    for (const lane of started?.lanes ?? []) lane.close();
   }
 
-  /** Nothing to wait for: a batch resolves when the server has confirmed it. */
-  async flush(): Promise<void> {
-    this.#opened();
-  }
-
-  async shutdown(): Promise<void> {
-    const open = this.#open;
-    this.#open = undefined;
-    if (!open) return;
-    open.reader.close();
-    for (const lane of [...open.writing, open.reading]) lane.close();
-  }
-
-  async pollShard(shard: number, afterId: string | undefined, limit: number): Promise<ShardPage> {
-    return this.#opened().reader.read(shard, afterId, limit);
-  }
-
-  async read(
-    shard: number,
-    after: string | undefined,
-    limit: number,
-    scan: number,
-    filter: CompiledFilter | undefined,
-  ): Promise<ReadPage> {
-    const { reader } = this.#opened();
-    return readMatching((from, most) => reader.pages(shard, from, most), shard, after, limit, scan, filter);
-  }
-
-  get readShards(): number | undefined {
+  override get readShards(): number | undefined {
     return this.#settings.readShards;
   }
 
-  checkId(id: string): string | undefined {
+  override checkId(id: string): string | undefined {
     const parts = /^(\d{1,20})-(\d{1,20})$/.exec(id);
     const fits = parts?.slice(1).every((part) => BigInt(part) < 2n ** 64n);
     return fits ? undefined : `position ${JSON.stringify(id)} is not a Redis stream id (<ms>-<seq>)`;
   }
 
-  healthy(): boolean {
-    const open = this.#open;
-    return open !== undefined && [open.reading, ...open.writing].some((lane) => lane.healthy);
-  }
-
-  async tail(shards: readonly number[]): Promise<ReadonlyMap<number, string>> {
-    return this.#opened().reader.tail(shards);
-  }
-
-  async waitForData(positions: ReadonlyMap<number, string | undefined>, signal: AbortSignal): Promise<void> {
-    await this.#open?.reader.wait(positions, signal);
-  }
-
-  stats(): Record<string, unknown> {
-    return { exactlyOnce: this.#open?.writer.exactlyOnce ?? this.#settings.exactlyOnce };
-  }
-
-  #opened() {
-    if (!this.#open) throw new TransportError('shutdown');
-    return this.#open;
+  override stats(): Record<string, unknown> {
+    return { exactlyOnce: this.started?.writer.exactlyOnce ?? this.#settings.exactlyOnce };
   }
 }
 

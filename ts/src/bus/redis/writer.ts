@@ -4,6 +4,7 @@
  */
 import { door } from '../../backend/choose.js';
 import { type Batch, TransportError } from '../transport.js';
+import type { WireWriter } from '../wire/transport.js';
 import { classify, errorCode, scriptsRefused } from './classify.js';
 import { type Lane, type RedisConnection, whileRunning } from './connection.js';
 import { Guard, type GuardedOutcome } from './guard.js';
@@ -44,7 +45,7 @@ export interface WriterContext {
 }
 
 /** Writes the streams of one node. */
-export class StreamWriter {
+export class StreamWriter implements WireWriter {
   readonly #context: WriterContext;
   readonly #progress = new Map<number, Progress>();
   /** The attempt of each shard that is still running: an attempt which the node gave up may not overtake the next one. */
@@ -67,7 +68,7 @@ export class StreamWriter {
    *
    * @throws TransportError; `stored` is the number of events confirmed so far
    */
-  async append(batch: Batch): Promise<void> {
+  async write(batch: Batch): Promise<void> {
     const before = this.#running.get(batch.shardId);
     const attempt = (before ?? Promise.resolve()).catch(() => undefined).then(() => this.#attempt(batch));
     this.#running.set(batch.shardId, attempt);
