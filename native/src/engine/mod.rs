@@ -7,6 +7,7 @@
 //!
 //! Time is monotonic microseconds from any origin; an earlier time than the last counts as the last.
 
+mod answer;
 mod beacon;
 mod bus;
 mod config;
@@ -15,6 +16,7 @@ mod control;
 mod establish;
 mod event;
 mod forward;
+mod handshake;
 mod link;
 mod liveness;
 mod output;
@@ -26,10 +28,11 @@ mod timers;
 mod transmit;
 
 pub use config::{Config, SECOND};
-pub use connect::{ConnectError, BUS_PEER};
+pub use connect::ConnectError;
 pub use event::{
     Delivery, Event, HandshakeFailure, OpenError, Origin, PeerChange, Protocol, SendError, Stats, Transmit,
 };
+pub use handshake::BUS_PEER;
 pub use link::Link;
 pub use path::SAFE_MTU;
 pub use peer::{Liveness, PeerInfo};
@@ -38,7 +41,8 @@ pub use send::{Publish, Sent, StreamHandle};
 use crate::crypto::{x25519_public, Entropy};
 use crate::guard::Guard;
 use crate::routing::{Graph, RouteTable};
-use connect::{Accept, Connect, SeenEphemerals};
+use answer::{Accept, SeenEphemerals};
+use connect::Connect;
 use forward::Forwards;
 use output::Output;
 use peer::Peer;
