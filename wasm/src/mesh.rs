@@ -220,6 +220,15 @@ impl RawMesh {
     }
 
     /// See the door.
+    #[wasm_bindgen(js_name = learnRoute)]
+    pub fn learn_route(&mut self, now: f64, dest: u64, link: &str, metric: u32) -> Result<(), JsError> {
+        let link = parse_link(link).ok_or_else(|| failed("bad-address"))?;
+        let metric = u16::try_from(metric).unwrap_or(u16::MAX);
+        self.0.engine().learn_route(now as u64, dest, link, metric);
+        Ok(())
+    }
+
+    /// See the door.
     pub fn block(&mut self, link: &str, blocked: bool) -> Result<(), JsError> {
         let link = parse_link(link).ok_or_else(|| failed("bad-address"))?;
         if blocked {

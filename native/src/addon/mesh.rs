@@ -359,6 +359,20 @@ impl RawMesh {
 
     /// See the door.
     #[napi(catch_unwind)]
+    pub fn learn_route(&self, now: f64, dest: BigInt, link: String, metric: u32) -> Result<()> {
+        let (dest, link) = (
+            id(&dest)?,
+            parse_link(&link).ok_or_else(|| failed("bad-address"))?,
+        );
+        let metric = u16::try_from(metric).unwrap_or(u16::MAX);
+        self.call(now, |port, now| {
+            port.engine().learn_route(now, dest, link, metric)
+        });
+        Ok(())
+    }
+
+    /// See the door.
+    #[napi(catch_unwind)]
     pub fn block(&self, link: String, blocked: bool) -> Result<()> {
         let link = parse_link(&link).ok_or_else(|| failed("bad-address"))?;
         self.call(0.0, |port, _| {

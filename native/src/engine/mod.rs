@@ -262,6 +262,14 @@ impl Engine {
         self.routes.set(self.now, dest, link);
     }
 
+    /// Offers a route that somebody else vouched for: it replaces a worse or an expired one. `metric`: hops + 2.
+    pub fn learn_route(&mut self, now: u64, dest: u64, link: Link, metric: u16) {
+        self.advance(now);
+        if dest != self.config.node_id {
+            self.routes.learn(self.now, dest, link, metric.max(2));
+        }
+    }
+
     /// Next hop to a destination.
     pub fn route(&self, dest: u64) -> Option<Link> {
         self.routes.lookup(self.now, dest)

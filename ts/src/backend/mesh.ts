@@ -88,6 +88,8 @@ export interface RawMesh {
   isDrained(): boolean;
   /** Adds a route. */
   addRoute(now: number, dest: bigint, link: string): void;
+  /** Offers a route that another node vouched for; it replaces a worse or an expired one only. `metric` = hops + 2. */
+  learnRoute(now: number, dest: bigint, link: string, metric: number): void;
   /** Drops everything from and to a link, or no longer. */
   block(link: string, blocked: boolean): void;
   /** What happened and messages of subprotocols, as records (native/src/port/batch.rs). */

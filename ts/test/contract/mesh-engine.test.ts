@@ -136,6 +136,23 @@ describe('the mesh engine', () => {
     expect(() => pair.a.connect(pair.now, CALL.routed, '', pair.b.publicKey(), 0x9999n)).toThrow('no-route');
   });
 
+  it('a learned route replaces a worse one, never one of a session, and never leads to the node itself', () => {
+    const pair = new Pair();
+    pair.connect();
+    const routes = () => JSON.parse(pair.a.routes()) as { id: string; nextHop: string; metric: number }[];
+    const far = () => routes().find(({ id }) => id === '13107');
+    pair.a.learnRoute(pair.now, 0x3333n, 'link:8', 4);
+    expect(far()).toMatchObject({ nextHop: 'link:8', metric: 4 });
+    pair.a.learnRoute(pair.now, 0x3333n, 'link:9', 5);
+    expect(far()).toMatchObject({ nextHop: 'link:8', metric: 4 });
+    pair.a.learnRoute(pair.now, 0x3333n, 'link:9', 3);
+    expect(far()).toMatchObject({ nextHop: 'link:9', metric: 3 });
+    pair.a.learnRoute(pair.now, 0x2222n, 'link:9', 2);
+    pair.a.learnRoute(pair.now, 0x1111n, 'link:9', 2);
+    expect(routes().filter(({ id }) => id !== '13107')).toEqual([{ id: '8738', nextHop: 'link:7', metric: 1 }]);
+    expect(() => pair.a.learnRoute(pair.now, 0x3333n, 'nowhere', 3)).toThrow('bad-address');
+  });
+
   it('shutdown says goodbye', () => {
     const pair = new Pair();
     pair.connect();
