@@ -306,6 +306,10 @@ export class RawMesh {
      */
     isDrained(): boolean;
     /**
+     * See the door.
+     */
+    learnRoute(now: number, dest: bigint, link: string, metric: number): void;
+    /**
      * See the addon.
      */
     constructor(now: number, node_id: bigint, keys: Uint8Array | number[], options: Float64Array | number[]);
@@ -568,6 +572,7 @@ export interface InitOutput {
     readonly rawmesh_handleDatagram: (a: number, b: number, c: number, d: number, e: number, f: number) => [number, number];
     readonly rawmesh_handleTimeout: (a: number, b: number) => void;
     readonly rawmesh_isDrained: (a: number) => number;
+    readonly rawmesh_learnRoute: (a: number, b: number, c: bigint, d: number, e: number, f: number) => [number, number];
     readonly rawmesh_new: (a: number, b: bigint, c: number, d: number, e: number, f: number) => [number, number, number];
     readonly rawmesh_nextDeadline: (a: number) => number;
     readonly rawmesh_openStream: (a: number, b: number, c: bigint, d: bigint, e: number, f: number, g: number) => [number, number, number];

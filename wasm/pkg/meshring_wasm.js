@@ -812,6 +812,24 @@ export class RawMesh {
         return ret !== 0;
     }
     /**
+     * See the door.
+     * @param {number} now
+     * @param {bigint} dest
+     * @param {string} link
+     * @param {number} metric
+     */
+    learnRoute(now, dest, link, metric) {
+        const val2 = +now;
+        const val3 = BigInt.asIntN(64, dest);
+        const val4 = +metric;
+        const ptr0 = passStringToWasm0(link, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+        const len0 = WASM_VECTOR_LEN;
+        const ret = wasm.rawmesh_learnRoute(this.__wbg_ptr, val2, val3, ptr0, len0, val4);
+        if (ret[1]) {
+            throw takeFromExternrefTable0(ret[0]);
+        }
+    }
+    /**
      * See the addon.
      * @param {number} now
      * @param {bigint} node_id

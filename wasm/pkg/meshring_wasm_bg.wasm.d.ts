@@ -87,6 +87,7 @@ export const rawmesh_flushed: (a: number, b: number) => number;
 export const rawmesh_handleDatagram: (a: number, b: number, c: number, d: number, e: number, f: number) => [number, number];
 export const rawmesh_handleTimeout: (a: number, b: number) => void;
 export const rawmesh_isDrained: (a: number) => number;
+export const rawmesh_learnRoute: (a: number, b: number, c: bigint, d: number, e: number, f: number) => [number, number];
 export const rawmesh_new: (a: number, b: bigint, c: number, d: number, e: number, f: number) => [number, number, number];
 export const rawmesh_nextDeadline: (a: number) => number;
 export const rawmesh_openStream: (a: number, b: number, c: bigint, d: bigint, e: number, f: number, g: number) => [number, number, number];
