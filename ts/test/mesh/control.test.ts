@@ -190,6 +190,22 @@ describe.each(['addon', 'wasm'] as const)('channels and discovery on %s', (backe
     await d.subscribeChannel(a.nodeId(), 'far');
   });
 
+  it.each(['meshring', 'net-0.19'] as const)(
+    'an announcement that is lost on the way arrives long before its renewal (%s)',
+    async (protocol) => {
+      const [from, to] = await pair({ protocol }, { protocol });
+      const { MeshNode } = mesh as typeof MeshModule;
+      const engine = MeshNode.coreOf(to).raw;
+      const filtered = () => (JSON.parse(engine.stats()) as { filtered: number }).filtered;
+      const before = filtered();
+      engine.block(from.localAddress(), true);
+      await from.announceCapabilities({ tags: ['unheard'] });
+      await until(() => filtered() > before);
+      engine.block(from.localAddress(), false);
+      await until(() => to.findNodes({ requireTags: ['unheard'] }).length === 1);
+    },
+  );
+
   it('capabilities and tokens decide; the issuer must be the owner, or listed', async () => {
     const [publisher, subscriber] = await pair(
       { identitySeed: Buffer.alloc(32, 1) },

@@ -168,7 +168,12 @@ export class CapabilityService {
   /** A peer is silent: what it announced counts no longer. */
   peerFailed(peer: bigint): void {
     this.#forget(peer);
-    // It forgets us as well, and has seen what others could tell it of us: only a new version reaches it over them.
+    // Between nodes of ours the engine looks for another way first.
+    if (this.#peers.get(peer)?.protocol !== 'meshring') this.#renew();
+  }
+
+  /** Who lost us forgets us, and has seen what others could tell it of us: only a new version reaches it over them. */
+  #renew(): void {
     this.#announcer.renew();
     this.#pump();
   }
@@ -193,7 +198,8 @@ export class CapabilityService {
     this.#outbox.close(peer);
     this.#own.delete(peer);
     this.#rates.delete(peer);
-    this.peerFailed(peer);
+    this.#forget(peer);
+    this.#renew();
   }
 
   /** Removes what is over. */
