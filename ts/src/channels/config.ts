@@ -1,6 +1,6 @@
 /** Configurations of channels, by name and by prefix (32 §2, §3). */
 import { type CapabilityFilter, requirementsOf } from '../capabilities/index.js';
-import { canonicalChannelHash, channelNameProblem, isChannelPrefix } from '../channel-name/index.js';
+import { canonicalChannelHash, channelNameProblem } from '../channel-name/index.js';
 import { MeshringError } from '../errors.js';
 import type { TokenIssuers } from '../identity/index.js';
 import { packSubnet, type SubnetId, VISIBILITIES, type Visibility } from '../subnets/index.js';
@@ -53,11 +53,24 @@ export function checkChannelConfig(config: ChannelConfig): void {
   for (const filter of [config.publishCaps, config.subscribeCaps]) if (filter !== undefined) requirementsOf(filter);
 }
 
+/** Index of the first name greater than `after`. */
+function firstBehind(names: readonly string[], after: string): number {
+  let low = 0;
+  let high = names.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((names[middle] as string) > after) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
 /** Registered channels. Decisions are made by name; a hash only leads to the name. */
 export class ChannelRegistry<T extends ChannelConfig = ChannelConfig> {
   readonly #byName = new Map<string, T>();
   readonly #byHash = new Map<bigint, Set<string>>();
   readonly #byPrefix = new Map<string, T>();
+  #names: readonly string[] | undefined;
 
   /** Number of channels registered by name. */
   get size(): number {
@@ -70,6 +83,7 @@ export class ChannelRegistry<T extends ChannelConfig = ChannelConfig> {
     if (!this.#byName.has(config.name) && this.#byName.size >= MAX_REGISTERED_CHANNELS) {
       throw fail('limit', `${MAX_REGISTERED_CHANNELS} channels are registered already`);
     }
+    if (!this.#byName.has(config.name)) this.#names = undefined;
     this.#byName.set(config.name, { ...config });
     const hash = canonicalChannelHash(config.name);
     const names = this.#byHash.get(hash);
@@ -80,6 +94,7 @@ export class ChannelRegistry<T extends ChannelConfig = ChannelConfig> {
   /** Removes a channel; `false` when there is none. */
   unregister(name: string): boolean {
     if (!this.#byName.delete(name)) return false;
+    this.#names = undefined;
     const hash = canonicalChannelHash(name);
     const names = this.#byHash.get(hash);
     names?.delete(name);
@@ -119,9 +134,27 @@ export class ChannelRegistry<T extends ChannelConfig = ChannelConfig> {
     return names?.size === 1 && name !== undefined ? this.#byName.get(name) : undefined;
   }
 
-  /** Registered channels below a prefix of whole segments: `a` matches `a` and `a/b`, not `ab`. */
-  below(prefix: string): T[] {
-    return [...this.#byName.values()].filter(({ name }) => isChannelPrefix(prefix, name));
+  /**
+   * Registered channels below a prefix of whole segments, in order of their names, behind a given one: `a` matches `a` and
+   * `a/b`, not `ab`; `''` matches all.
+   */
+  *below(prefix: string, after = ''): Generator<T, void, void> {
+    const names = this.#sorted();
+    const own = prefix === '' ? undefined : this.#byName.get(prefix);
+    if (own && prefix > after) yield own;
+    const first = prefix === '' ? '' : `${prefix}/`;
+    for (let at = firstBehind(names, after < first ? first : after); at < names.length; at++) {
+      const name = names[at] as string;
+      if (!name.startsWith(first)) break;
+      const config = this.#byName.get(name);
+      if (config) yield config;
+    }
+  }
+
+  /** Names in order; sorted when they are asked for after a change. */
+  #sorted(): readonly string[] {
+    this.#names ??= [...this.#byName.keys()].sort();
+    return this.#names;
   }
 
   /** All registered channels. */

@@ -51,11 +51,37 @@ export interface ChannelGateOptions {
   readonly ownTags: () => readonly string[];
   /** Peers of unknown subnet count as global (default), or are kept off everything that is not. */
   readonly unknownSubnet?: 'global' | 'deny';
+  /** Called when a member was taken off a channel without having asked for it. */
+  readonly onDropped?: (peer: bigint, channel: string, reason: RejectReason) => void;
   /** Milliseconds that never go back. */
   readonly monotonicMs?: () => number;
 }
 
 const SUBSCRIBE_BIT = scopeBit('subscribe') ?? 0;
+
+/** Tokens of one request. Each signature is checked at most once, however many channels are asked about. */
+export class PresentedTokens {
+  readonly #bytes: readonly Uint8Array[];
+  #alone: { token: DecodedToken; scratch: TokenCache }[] | undefined;
+
+  constructor(bytes: readonly Uint8Array[]) {
+    this.#bytes = bytes;
+  }
+
+  /** The first token that alone lets `entity` subscribe to the channel of this hash. */
+  passing(
+    cache: TokenCache,
+    entity: Uint8Array,
+    hash: bigint,
+    accept: (token: DecodedToken) => boolean,
+  ): DecodedToken | undefined {
+    this.#alone ??= this.#bytes
+      .filter(({ length }) => length === TOKEN_BYTES)
+      .map((bytes) => ({ token: decodeToken(bytes), scratch: cache.scratch() }))
+      .filter(({ token, scratch }) => scratch.insert(token));
+    return this.#alone.find(({ scratch }) => scratch.check(entity, SUBSCRIBE_BIT, hash, accept))?.token;
+  }
+}
 
 /** Decides for the channels of one node. */
 export class ChannelGate {
@@ -74,18 +100,48 @@ export class ChannelGate {
     const { guard, roster, throttle } = this.#o;
     const now = this.#now();
     if (throttle.isPaused(peer, now)) return 'rate-limited';
-    if (!roster.has(channel, peer) && roster.channelsOf(peer).length >= MAX_CHANNELS_PER_PEER) {
+    if (!roster.has(channel, peer) && roster.countOf(peer) >= MAX_CHANNELS_PER_PEER) {
       return 'too-many-channels';
     }
-    const reason = this.#authorise(peer, channel, token);
+    const { reason, opener } = this.#decide(peer, channel, new PresentedTokens(token ? [token] : []));
     if (reason !== 'none') {
       throttle.failed(peer, now);
       return reason;
     }
+    if (opener) this.#o.cache.insert(opener);
     guard.grant(peer, channel);
     roster.add(channel, peer, queueGroup);
     throttle.clear(peer);
     return 'none';
+  }
+
+  /** Whether a request of this peer with one of these tokens would be accepted now. Nothing is changed or counted. */
+  admits(peer: bigint, channel: string, tokens: PresentedTokens): boolean {
+    return this.#decide(peer, channel, tokens).reason === 'none';
+  }
+
+  /** Gives a peer back what it was member of; tells it when that is not allowed any more. */
+  restore(peer: bigint, channel: string, queueGroup: string | undefined): void {
+    const { reason } = this.#decide(peer, channel, new PresentedTokens([]));
+    if (reason !== 'none') {
+      this.#o.onDropped?.(peer, channel, reason);
+      return;
+    }
+    this.#o.guard.grant(peer, channel);
+    this.#o.roster.add(channel, peer, queueGroup);
+  }
+
+  /** The channel was registered anew: members that it does not admit any more are removed. */
+  recheck(channel: string): void {
+    const nothing = new PresentedTokens([]);
+    for (const { peer } of this.#o.roster.membersOf(channel)) {
+      if (!this.admits(peer, channel, nothing)) this.#drop(peer, channel, 'unauthorized');
+    }
+  }
+
+  /** The channel is no more: all members are removed. */
+  close(channel: string): void {
+    for (const { peer } of this.#o.roster.membersOf(channel)) this.#drop(peer, channel, 'unknown-channel');
   }
 
   /** Handles a request to unsubscribe, which is always accepted. */
@@ -107,7 +163,7 @@ export class ChannelGate {
     return listed.filter((peer) => {
       if (!this.#sees(peer, config)) return false;
       if (!config.requireToken || this.#holdsToken(peer, channel, config)) return true;
-      this.#remove(peer, channel);
+      this.#drop(peer, channel, 'unauthorized');
       return false;
     });
   }
@@ -120,7 +176,7 @@ export class ChannelGate {
       const config = registry.get(channel);
       if (!config?.requireToken || peers.entityOf(peer) === undefined) continue;
       if (this.#holdsToken(peer, channel, config)) continue;
-      this.#remove(peer, channel);
+      this.#drop(peer, channel, 'unauthorized');
       gone.push({ peer, channel });
     }
     return gone;
@@ -144,6 +200,11 @@ export class ChannelGate {
     this.#o.roster.remove(channel, peer);
   }
 
+  #drop(peer: bigint, channel: string, reason: RejectReason): void {
+    this.#remove(peer, channel);
+    this.#o.onDropped?.(peer, channel, reason);
+  }
+
   #sees(peer: bigint, config: ChannelConfig): boolean {
     const { ownSubnet, peers, unknownSubnet } = this.#o;
     const visibility = config.visibility ?? 'global';
@@ -152,35 +213,27 @@ export class ChannelGate {
     return isVisible(visibility, ownSubnet, subnet ?? 0, (config.exportTo ?? []).map(packSubnet));
   }
 
-  #authorise(peer: bigint, channel: string, presented: Uint8Array | undefined): RejectReason {
+  /** `opener`: the presented token that opens the gate. */
+  #decide(
+    peer: bigint,
+    channel: string,
+    presented: PresentedTokens,
+  ): { readonly reason: RejectReason; readonly opener?: DecodedToken } {
     const { cache, peers, registry } = this.#o;
     const config = registry.get(channel);
-    if (!config) return 'unknown-channel';
-    if (!this.#sees(peer, config)) return 'unauthorized';
+    if (!config) return { reason: 'unknown-channel' };
+    if (!this.#sees(peer, config)) return { reason: 'unauthorized' };
     const { publishCaps, requireToken, subscribeCaps } = config;
-    if (!publishCaps && !subscribeCaps && !requireToken) return 'none';
-    if (subscribeCaps && !tagsSatisfy(peers.tagsOf(peer), subscribeCaps)) return 'unauthorized';
+    if (!publishCaps && !subscribeCaps && !requireToken) return { reason: 'none' };
+    if (subscribeCaps && !tagsSatisfy(peers.tagsOf(peer), subscribeCaps)) return { reason: 'unauthorized' };
     const entity = peers.entityOf(peer);
-    if (entity === undefined) return requireToken ? 'unauthorized' : 'none';
+    if (entity === undefined) return { reason: requireToken ? 'unauthorized' : 'none' };
 
     // A presented token is tried alone: it reaches the shared cache only when it is what opens the gate.
-    const token = this.#passing(presented, entity, channel, config);
-    if (token) cache.insert(token);
-    return !requireToken || token || this.#holdsToken(peer, channel, config) ? 'none' : 'unauthorized';
-  }
-
-  /** The presented token if it alone lets `entity` subscribe. */
-  #passing(
-    presented: Uint8Array | undefined,
-    entity: Uint8Array,
-    channel: string,
-    config: ChannelConfig,
-  ): DecodedToken | undefined {
-    if (presented?.length !== TOKEN_BYTES) return undefined;
-    const scratch = this.#o.cache.scratch();
-    const token = decodeToken(presented);
-    if (!scratch.insert(token)) return undefined;
-    return scratch.check(entity, SUBSCRIBE_BIT, canonicalChannelHash(channel), (found) => this.#counts(found, config));
+    const hash = canonicalChannelHash(channel);
+    const opener = presented.passing(cache, entity, hash, (found) => this.#counts(found, config));
+    if (opener) return { reason: 'none', opener };
+    return { reason: !requireToken || this.#holdsToken(peer, channel, config) ? 'none' : 'unauthorized' };
   }
 
   #holdsToken(peer: bigint, channel: string, config: ChannelConfig): boolean {

@@ -9,12 +9,21 @@ export {
   wireChannelHash,
 } from '../channel-name/index.js';
 export { type ChannelConfig, ChannelRegistry, checkChannelConfig, MAX_REGISTERED_CHANNELS } from './config.js';
-export { ChannelGate, type ChannelGateOptions, type GateGuard, type GatePeers } from './gate.js';
+export {
+  decodeExtension,
+  type ExtensionMessage,
+  encodeExtension,
+  isBelow,
+  LISTED_BYTES,
+  MAX_PRESENTED_TOKENS,
+} from './extension.js';
+export { ChannelGate, type ChannelGateOptions, type GateGuard, type GatePeers, PresentedTokens } from './gate.js';
 export {
   decodeMembership,
   encodeMembership,
   MEMBERSHIP_SUBPROTOCOL,
   type MembershipMessage,
+  REJECT_REASONS,
   type RejectReason,
 } from './membership.js';
 export { ChannelRate } from './rate.js';

@@ -7,7 +7,8 @@ export const MEMBERSHIP_SUBPROTOCOL = 0x0a00;
 /** Why a subscription was refused. */
 export type RejectReason = 'none' | 'unauthorized' | 'unknown-channel' | 'rate-limited' | 'too-many-channels';
 
-const REASONS: readonly RejectReason[] = [
+/** Reasons by their number on the wire. */
+export const REJECT_REASONS: readonly RejectReason[] = [
   'none',
   'unauthorized',
   'unknown-channel',
@@ -51,7 +52,7 @@ export function encodeMembership(message: MembershipMessage): Uint8Array {
     bytes[0] = ACK;
     new DataView(bytes.buffer).setBigUint64(1, message.nonce, true);
     bytes[9] = message.accepted ? 1 : 0;
-    bytes[10] = REASONS.indexOf(message.reason);
+    bytes[10] = REJECT_REASONS.indexOf(message.reason);
     return bytes;
   }
   const name = encodeName(message.channel);
@@ -89,7 +90,7 @@ function text(bytes: Uint8Array): string | undefined {
 
 function decodeAck(bytes: Uint8Array, nonce: bigint): MembershipMessage | undefined {
   const accepted = bytes[9] ?? 2;
-  const reason = REASONS[bytes[10] ?? REASONS.length];
+  const reason = REJECT_REASONS[bytes[10] ?? REJECT_REASONS.length];
   if (bytes.length !== ACK_BYTES || accepted > 1 || reason === undefined) return undefined;
   return { type: 'ack', nonce, accepted: accepted === 1, reason };
 }

@@ -79,6 +79,11 @@ export class Roster {
     return this.#peers.get(peer)?.has(channel) ?? false;
   }
 
+  /** Number of channels of a peer. */
+  countOf(peer: bigint): number {
+    return this.#peers.get(peer)?.size ?? 0;
+  }
+
   /** Channels of a peer. */
   channelsOf(peer: bigint): string[] {
     return [...(this.#peers.get(peer)?.keys() ?? [])];

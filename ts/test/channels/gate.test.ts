@@ -6,6 +6,7 @@ import {
   ChannelRate,
   ChannelRegistry,
   PAUSE_MS,
+  PresentedTokens,
   Roster,
 } from '../../src/channels/index.js';
 import { TokenCache } from '../../src/identity/index.js';
@@ -30,6 +31,7 @@ function node(config: Omit<ChannelConfig, 'name'> = {}, options: { unknownSubnet
     subnets: new Map<bigint, number>(),
     ownTags: [] as string[],
     granted: new Set<string>(),
+    dropped: [] as string[],
   };
   const registry = new ChannelRegistry();
   registry.register({ name: 'a/b', ...config });
@@ -53,6 +55,7 @@ function node(config: Omit<ChannelConfig, 'name'> = {}, options: { unknownSubnet
     ownSubnet: options.ownSubnet ?? 0,
     ownTags: () => state.ownTags,
     unknownSubnet: options.unknownSubnet,
+    onDropped: (peer, channel, reason) => state.dropped.push(`${peer} ${channel} ${reason}`),
     monotonicMs: () => state.ms,
   });
   return { gate, registry, roster, cache, state };
@@ -193,6 +196,46 @@ describe('visibility', () => {
   });
 });
 
+describe('members that are taken off', () => {
+  it('a tightened configuration, the end of a channel: each is named with the reason, and no longer granted', () => {
+    const { gate, registry, state } = node();
+    state.tags.set(ALICE, ['hardware.gpu']);
+    for (const peer of [ALICE, BOB]) gate.subscribe(peer, 'a/b');
+    registry.register({ name: 'a/b', subscribeCaps: { requireGpu: true } });
+    gate.recheck('a/b');
+    expect([state.dropped, gate.recipients('a/b'), state.granted]).toEqual([
+      [`${BOB} a/b unauthorized`],
+      [ALICE],
+      new Set([`${ALICE} a/b`]),
+    ]);
+    registry.unregister('a/b');
+    gate.close('a/b');
+    expect(state.dropped.slice(1)).toEqual([`${ALICE} a/b unknown-channel`]);
+    expect([state.granted.size, gate.recipients('a/b')]).toEqual([0, []]);
+  });
+
+  it('who asked to leave is not told; who may not come back after a silence is', () => {
+    const { gate, state } = node({ requireToken: true });
+    gate.subscribe(ALICE, 'a/b', issue(owner, alice).bytes);
+    gate.unsubscribe(ALICE, 'a/b');
+    gate.peerFailed(BOB);
+    expect(state.dropped).toEqual([]);
+    gate.restore(ALICE, 'a/b', 'g');
+    gate.restore(BOB, 'a/b', undefined);
+    expect([state.dropped, gate.recipients('a/b')]).toEqual([[`${BOB} a/b unauthorized`], [ALICE]]);
+  });
+
+  it('every bit of a decision is looked at without changing anything', () => {
+    const { gate, cache, state } = node({ requireToken: true });
+    const presented = (...tokens: Uint8Array[]) => new PresentedTokens(tokens);
+    expect(gate.admits(ALICE, 'a/b', presented())).toBe(false);
+    for (let n = 0; n < 40; n++) gate.admits(ALICE, 'a/b', presented(issue(owner, bob).bytes));
+    expect(gate.admits(ALICE, 'a/b', presented(issue(owner, bob).bytes, issue(owner, alice).bytes))).toBe(true);
+    expect(gate.admits(ALICE, 'unknown', presented())).toBe(false);
+    expect([cache.length, state.granted.size, gate.subscribe(ALICE, 'a/b')]).toEqual([0, 0, 'unauthorized']);
+  });
+});
+
 describe('as time goes by', () => {
   it('an expired token ends the membership with the next publish or sweep', () => {
     const { gate, state } = node({ requireToken: true });
@@ -205,6 +248,7 @@ describe('as time goes by', () => {
     state.seconds += 30n;
     expect(gate.sweep()).toEqual([{ peer: BOB, channel: 'a/b' }]);
     expect([gate.sweep(), state.granted.size]).toEqual([[], 0]);
+    expect(state.dropped).toEqual([`${ALICE} a/b unauthorized`, `${BOB} a/b unauthorized`]);
   });
 
   it('a revoked generation ends it too', () => {

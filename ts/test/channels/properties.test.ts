@@ -2,7 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   channelNameProblem,
+  decodeExtension,
   decodeMembership,
+  type ExtensionMessage,
+  encodeExtension,
   encodeMembership,
   type MembershipMessage,
   Roster,
@@ -76,6 +79,84 @@ describe('membership bytes', () => {
       channel: 'abc',
     });
     expect(decodeMembership(outer.subarray(10, 10 + inner.length - 1))).toBeUndefined();
+  });
+});
+
+const reason = fc.constantFrom('none', 'unauthorized', 'unknown-channel', 'rate-limited', 'too-many-channels');
+const prefix = fc.oneof(name, fc.constant(''));
+const extension = fc.oneof(
+  fc.record({ type: fc.constant('dropped' as const), nonce, channel: name, reason }),
+  fc.record({
+    type: fc.constant('list' as const),
+    nonce,
+    prefix,
+    after: prefix,
+    tokens: fc.array(fc.uint8Array({ minLength: 169, maxLength: 169 }), { maxLength: 8 }),
+  }),
+  fc.record({
+    type: fc.constant('listed' as const),
+    nonce,
+    reason,
+    more: fc.boolean(),
+    names: fc.uniqueArray(name, { maxLength: 30 }).map((names) => names.sort()),
+  }),
+  fc.record({ type: fc.constantFrom('changed' as const, 'unlist' as const), nonce, prefix }),
+) as fc.Arbitrary<ExtensionMessage>;
+
+describe('membership bytes between nodes of ours', () => {
+  it('decode what was encoded, and are nothing to the published package', () => {
+    fc.assert(
+      fc.property(extension, (m) => {
+        const bytes = encodeExtension(m);
+        expect(decodeExtension(bytes)).toEqual(m);
+        expect(decodeMembership(bytes)).toBeUndefined();
+      }),
+    );
+  });
+
+  it('arbitrary, changed, cut and longer bytes decode to something canonical or to nothing', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.tuple(fc.integer({ min: 0, max: 9 }), fc.uint8Array({ maxLength: 64 })).map(([t, b]) => [t, ...b]),
+          fc.tuple(extension, fc.nat(), fc.nat(255)).map(([m, at, byte]) => {
+            const bytes = encodeExtension(m);
+            bytes[at % bytes.length] = byte;
+            return [...bytes];
+          }),
+          fc.tuple(extension, fc.nat()).map(([m, end]) => {
+            const bytes = encodeExtension(m);
+            return [...bytes.subarray(0, end % bytes.length)];
+          }),
+          fc
+            .tuple(extension, fc.uint8Array({ minLength: 1, maxLength: 4 }))
+            .map(([m, more]) => [...encodeExtension(m), ...more]),
+        ),
+        (list) => {
+          const bytes = Uint8Array.from(list);
+          const decoded = decodeExtension(bytes);
+          if (decoded) expect([...encodeExtension(decoded)]).toEqual(list);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('refuse names out of order, wrong counts, and what could not be read back', () => {
+    const listed = { type: 'listed', nonce: 1n, reason: 'none', more: false } as const;
+    for (const names of [
+      ['b', 'a'],
+      ['a', 'a'],
+    ]) {
+      expect(decodeExtension(encodeExtension({ ...listed, names }))).toBeUndefined();
+    }
+    const bytes = encodeExtension({ ...listed, names: ['a', 'b'] });
+    bytes[11] = 3;
+    expect(decodeExtension(bytes)).toBeUndefined();
+    const list = { type: 'list', nonce: 1n, prefix: 'a', after: '' } as const;
+    expect(() => encodeExtension({ ...list, tokens: [new Uint8Array(3)] })).toThrow(RangeError);
+    expect(() => encodeExtension({ ...list, tokens: Array(9).fill(new Uint8Array(169)) })).toThrow(RangeError);
+    expect(() => encodeExtension({ ...list, prefix: 'A', tokens: [] })).toThrow('channel: invalid name');
   });
 });
 

@@ -129,7 +129,17 @@ describe('registry', () => {
     expect(isChannelPrefix('a/b', 'a')).toBe(false);
     const registry = new ChannelRegistry();
     for (const name of ['a', 'a/b', 'ab']) registry.register({ name });
-    expect(registry.below('a').map(({ name }) => name)).toEqual(['a', 'a/b']);
+    const below = (prefix: string, after?: string) => [...registry.below(prefix, after)].map(({ name }) => name);
+    expect([below('a'), below('')]).toEqual([
+      ['a', 'a/b'],
+      ['a', 'a/b', 'ab'],
+    ]);
+    registry.register({ name: 'a/b/c' });
+    registry.register({ name: 'a-b' });
+    registry.unregister('a/b');
+    expect([below('a'), below('a', 'a'), below('a', 'a/b'), below('a', 'a/b/c'), below('b'), below('', 'a-b')]).toEqual(
+      [['a', 'a/b/c'], ['a/b/c'], ['a/b/c'], [], [], ['a/b/c', 'ab']],
+    );
   });
 
   it.each([
