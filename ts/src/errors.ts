@@ -293,6 +293,7 @@ export type ChannelErrorKind =
   | 'too-large'
   | 'rejected'
   | 'limit'
+  | 'unsupported'
   | 'unauthorized';
 
 /** A channel method failed: `channel: …`. */

@@ -10,7 +10,6 @@ import {
   verifyAnnouncement,
 } from './announcement.js';
 import { type CapabilityIndex, HOST_CLOCK, type IndexClock } from './capability-index.js';
-import { makeRoom } from './oldest.js';
 
 /** Why an announcement was dropped. */
 export type DropReason =
@@ -124,20 +123,17 @@ export class AnnouncementIntake {
 
   /** A session with a peer begins: what it said in an earlier one counts as never seen, its version included. */
   sessionOpened(peer: bigint): void {
-    if (this.#unsee(peer)) this.#options.index.remove(peer);
-  }
-
-  /** Takes an announcement that was received before: its maker was silent for a while and is back. A newer one stays. */
-  restore(payload: Uint8Array, from: bigint): IntakeResult {
-    this.#unsee(from);
-    return this.receive(payload, from);
-  }
-
-  #unsee(peer: bigint): boolean {
     const version = this.#versions.get(peer);
-    if (version === undefined) return false;
+    if (version === undefined) return;
     for (const direct of [true, false]) this.#seen.delete(`${peer}:${version}:${direct}`);
-    return this.#versions.delete(peer);
+    this.#versions.delete(peer);
+    this.#options.index.remove(peer);
+  }
+
+  /** Takes an announcement that was received before: its maker was silent for a while and is back. */
+  restore(payload: Uint8Array, from: bigint): IntakeResult {
+    this.sessionOpened(from);
+    return this.receive(payload, from);
   }
 
   /** Removes what is over: entries of the index, and announcements seen more than ten minutes ago. */
@@ -155,7 +151,10 @@ export class AnnouncementIntake {
 
   #remember(key: string): void {
     const { maxSeen = 131_072 } = this.#options;
-    makeRoom(this.#seen, maxSeen);
+    if (this.#seen.size >= maxSeen) {
+      const [oldest] = this.#seen.keys();
+      if (oldest !== undefined) this.#seen.delete(oldest);
+    }
     this.#seen.set(key, this.#clock.monotonicMs());
   }
 }

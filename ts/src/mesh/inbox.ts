@@ -33,8 +33,8 @@ export interface EventFilter {
 
 /** A filter of the package's own iterators. */
 interface Selection extends EventFilter {
-  /** Only events of this subscribed channel. */
-  readonly channel?: string;
+  /** Only events of subscribed channels: of this one, or of those that the function accepts. */
+  readonly channel?: string | ((name: string) => boolean);
 }
 
 interface Reader {
@@ -56,7 +56,8 @@ function wants({ channel, peer, streamId }: Selection, event: MeshEvent): boolea
   return (
     (peer === undefined || peer === event.peerNodeId) &&
     (streamId === undefined || streamId === event.streamId) &&
-    (channel === undefined || channel === event.channel)
+    (channel === undefined ||
+      (typeof channel === 'string' ? channel === event.channel : event.channel !== undefined && channel(event.channel)))
   );
 }
 
@@ -161,7 +162,7 @@ export class Inbox {
   }
 
   /** Calls the callback with events in batches, as they arrive; returns the function that ends it. */
-  onEvents(callback: (events: MeshEvent[]) => void, filter: EventFilter = {}): () => void {
+  onEvents(callback: (events: MeshEvent[]) => void, filter: Selection = {}): () => void {
     const reader: Reader = { filter, queue: [], notify: () => {}, ended: false, callback };
     const end = () => {
       this.#readers.delete(reader);
@@ -178,16 +179,35 @@ export class Inbox {
     return end;
   }
 
-  /** Events from now on (and those that nobody has taken), as they arrive. */
+  /** Events from the first `next` on (and those that nobody has taken), as they arrive. */
   async *events(filter: Selection = {}): AsyncGenerator<MeshEvent, void, void> {
-    const reader: Reader = { filter, queue: [], notify: () => {}, ended: this.#closed };
+    yield* this.open(filter);
+  }
+
+  /** The same from this call on: its signal, or running to the end, is what ends it. */
+  open(filter: Selection = {}): AsyncGenerator<MeshEvent, void, void> {
+    const reader: Reader = {
+      filter,
+      queue: [],
+      notify: () => {},
+      ended: this.#closed || filter.signal?.aborted === true,
+    };
     const abort = () => {
       reader.ended = true;
+      this.#readers.delete(reader);
       reader.notify();
     };
-    if (filter.signal?.aborted) return;
-    filter.signal?.addEventListener('abort', abort, { once: true });
-    this.#enter(reader);
+    if (!reader.ended) {
+      filter.signal?.addEventListener('abort', abort, { once: true });
+      this.#enter(reader);
+    }
+    return this.#read(reader, () => {
+      this.#readers.delete(reader);
+      filter.signal?.removeEventListener('abort', abort);
+    });
+  }
+
+  async *#read(reader: Reader, done: () => void): AsyncGenerator<MeshEvent, void, void> {
     try {
       for (;;) {
         this.pump();
@@ -202,8 +222,7 @@ export class Inbox {
         });
       }
     } finally {
-      this.#readers.delete(reader);
-      filter.signal?.removeEventListener('abort', abort);
+      done();
     }
   }
 

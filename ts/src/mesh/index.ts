@@ -6,18 +6,24 @@ export { BusLink, type BusLinkOptions } from './bus-link.js';
 export type {
   AnnounceOptions,
   ChannelMessage,
+  ChannelStats,
   ChannelStream,
   ChannelStreamOptions,
   OnFailure,
   PublishConfig,
   PublishReport,
   SubscriberInfo,
+  SubscriptionEvent,
   SubscriptionInfo,
+  TokenChoice,
+  TokenLike,
+  TokenProvider,
+  TokenSource,
 } from './control/index.js';
 export type { MeshConfig, PeerEvent, PeerInfo } from './core-node.js';
 export { CoreNode } from './core-node.js';
 export type { EventFilter, MeshEvent } from './inbox.js';
 export { MeshNode, type MeshStream, type SubscribeOptions } from './mesh-node.js';
-export { NetMesh } from './net-mesh.js';
+export { NetMesh, type NodeChanges } from './net-mesh.js';
 export { NetStream, type Reliability, type StreamConfig, type StreamStats } from './net-stream.js';
 export type { MeshStoredEvent } from './stored-event.js';

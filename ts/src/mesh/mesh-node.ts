@@ -2,10 +2,11 @@
 import type { CapabilityFilter, CapabilitySet, ScopeFilter } from '../capabilities/index.js';
 import type { ChannelConfig } from '../channels/index.js';
 import { BackpressureError, MeshringError, NotConnectedError } from '../errors.js';
-import { Token } from '../identity/index.js';
+import type { Token } from '../identity/index.js';
 import type { SubnetId } from '../subnets/index.js';
 import {
   type AnnounceOptions,
+  type ChannelStats,
   type ChannelStream,
   type ChannelStreamOptions,
   type ControlPlane,
@@ -14,10 +15,11 @@ import {
   type PublishReport,
   type SubscriberInfo,
   type SubscriptionInfo,
+  type TokenSource,
 } from './control/index.js';
 import type { CoreNode, MeshConfig, PeerEvent, PeerInfo } from './core-node.js';
 import type { EventFilter, MeshEvent } from './inbox.js';
-import { NetMesh } from './net-mesh.js';
+import { NetMesh, type NodeChanges } from './net-mesh.js';
 import type { NetStream, StreamConfig, StreamStats } from './net-stream.js';
 import type { MeshStoredEvent } from './stored-event.js';
 
@@ -65,14 +67,13 @@ function channelCall<T>(call: () => T): T {
 
 /** Options of `subscribeChannel`. */
 export interface SubscribeOptions {
-  /** What the publisher wants to see. */
-  token?: Token | Uint8Array;
+  /**
+   * What the publisher wants to see. + Several tokens: the one that fits the channel is presented, with a wildcard all of them
+   * (up to 8). + A function: asked with the channel's name (or the wildcard) when a token is needed, and again before it expires.
+   */
+  token?: TokenSource;
   /** + Queue group: of its members one receives each payload. */
   queueGroup?: string;
-}
-
-function bytesOf(token: Token | Uint8Array | undefined): Uint8Array | undefined {
-  return token instanceof Token ? token.toBuffer() : token;
 }
 
 let making = false;
@@ -239,8 +240,8 @@ export class MeshNode {
     return this.#mesh.onEvents(callback, filter);
   }
 
-  /** + Calls the listener for each change of a peer; returns the function that ends it. */
-  on(what: 'peer', listener: (event: PeerEvent) => void): () => void {
+  /** + Calls the listener for each change of a peer, or of a subscription; returns the function that ends it. */
+  on<K extends keyof NodeChanges>(what: K, listener: (event: NodeChanges[K]) => void): () => void {
     return this.#mesh.on(what, listener);
   }
 
@@ -302,19 +303,24 @@ export class MeshNode {
     return this.#mesh.subscribers(channel);
   }
 
-  /** + Subscriptions of this node. Lost ones are asked for again as soon as the publisher is back. */
+  /** + A registered channel in numbers; `undefined` when there is none. */
+  channelStats(channel: string): ChannelStats | undefined {
+    return this.#mesh.channelStats(channel);
+  }
+
+  /** + Subscriptions of this node. Lost and dropped ones are asked for again. */
   subscriptions(): SubscriptionInfo[] {
     return this.#mesh.subscriptions();
   }
 
   /**
-   * Subscribes to a channel of a peer. Rejects with `ChannelAuthError` when it is not allowed, `ChannelError` for every
+   * Subscribes to a channel of a peer; + `sensors/*`: to `sensors` and everything below it, now and later. Rejects with `ChannelAuthError` when it is not allowed, `ChannelError` for every
    * other refusal and after 5 s without an answer, `TokenError` for a malformed token.
    */
   subscribeChannel(publisherNodeId: bigint, channel: string, opts: SubscribeOptions = {}): Promise<void> {
     const { token, queueGroup } = opts ?? {};
     const more = queueGroup === undefined ? {} : { queueGroup };
-    return channelWork(() => this.#mesh.subscribeChannel(publisherNodeId, channel, bytesOf(token), more));
+    return channelWork(() => this.#mesh.subscribeChannel(publisherNodeId, channel, token, more));
   }
 
   /** Ends a subscription; fine when there is none. */
@@ -336,18 +342,13 @@ export class MeshNode {
    * + Messages of a channel as they arrive. With `publisher` it subscribes there first (`ready` tells when) and ends the
    * subscription with the iteration; without, it shows what `subscribeChannel` subscribed to.
    */
-  subscribe(
-    channel: string,
-    opts: Omit<ChannelStreamOptions, 'token'> & { token?: Token | Uint8Array } = {},
-  ): ChannelStream {
-    return channelCall(() =>
-      NetMesh.controlOf(this.#mesh).subscribe(channel, { ...opts, token: bytesOf(opts.token) }, classifyChannelError),
-    );
+  subscribe(channel: string, opts: ChannelStreamOptions = {}): ChannelStream {
+    return channelCall(() => NetMesh.controlOf(this.#mesh).subscribe(channel, opts, classifyChannelError));
   }
 
   /** + Keeps a token: a delegation that proves an issuer, or what a subscriber need not present. */
   installToken(token: Token | Uint8Array): void {
-    channelCall(() => this.#mesh.installToken(token instanceof Token ? token.toBuffer() : token));
+    channelCall(() => this.#mesh.installToken(token instanceof Uint8Array ? token : token.toBuffer()));
   }
 
   /** For tests of the published package; this build has no test helpers. */

@@ -7,13 +7,16 @@ import type { SubnetId } from '../subnets/index.js';
 import { checkAddress, checkInteger, checkU64 } from './check.js';
 import {
   type AnnounceOptions,
+  type ChannelStats,
   type ChannelStream,
   type ChannelStreamOptions,
   ControlPlane,
   type PublishConfig,
   type PublishReport,
   type SubscriberInfo,
+  type SubscriptionEvent,
   type SubscriptionInfo,
+  type TokenSource,
 } from './control/index.js';
 import { CoreNode, checkTarget, type MeshConfig, type PeerEvent, type PeerInfo, shown } from './core-node.js';
 import type { EventFilter, MeshEvent } from './inbox.js';
@@ -21,6 +24,14 @@ import { type NetStream, openStream, type StreamConfig, type StreamStats, stream
 import { watchPeers } from './peer-watch.js';
 import { checkEvents, pushTo, sendOnStream, sendWithRetries } from './sending.js';
 import { type MeshStoredEvent, storedEvent } from './stored-event.js';
+
+/** What `on` tells of (+). */
+export interface NodeChanges {
+  /** A peer. */
+  peer: PeerEvent;
+  /** A subscription of this node. */
+  subscription: SubscriptionEvent;
+}
 
 /** A mesh node (30 §1). */
 export class NetMesh {
@@ -212,10 +223,15 @@ export class NetMesh {
     return this.#core.inbox.onEvents(callback, filter);
   }
 
-  /** + Calls the listener when a peer joins, is lost, recovers, moves or leaves; returns the function that ends it. */
-  on(what: 'peer', listener: (event: PeerEvent) => void): () => void {
-    if (what !== 'peer') throw wrongType('on', 'what', what, "'peer'", 'InvalidArg');
-    return this.#core.onPeer(listener);
+  /**
+   * + Calls the listener when a peer joins, is lost, recovers, moves or leaves, or when a subscription of this node begins,
+   * is lost, dropped or got back; returns the function that ends it.
+   */
+  on<K extends keyof NodeChanges>(what: K, listener: (event: NodeChanges[K]) => void): () => void;
+  on(what: keyof NodeChanges, listener: (event: never) => void): () => void {
+    if (what === 'peer') return this.#core.onPeer(listener as (event: PeerEvent) => void);
+    if (what === 'subscription') return this.#control.onSubscription(listener as (event: SubscriptionEvent) => void);
+    throw wrongType('on', 'what', what, "'peer' or 'subscription'", 'InvalidArg');
   }
 
   /** + Changes of peers as they happen; ends at shutdown or with the signal. Keeps the process alive. */
@@ -289,7 +305,12 @@ export class NetMesh {
     return this.#control.subscribers(channel);
   }
 
-  /** + Subscriptions of this node. Lost ones are asked for again as soon as the publisher is back. */
+  /** + A registered channel in numbers; `undefined` when there is none. */
+  channelStats(channel: string): ChannelStats | undefined {
+    return this.#control.channelStats(channel);
+  }
+
+  /** + Subscriptions of this node. Lost and dropped ones are asked for again. */
   subscriptions(): SubscriptionInfo[] {
     return this.#control.listSubscriptions();
   }
@@ -298,7 +319,7 @@ export class NetMesh {
   subscribeChannel(
     publisherNodeId: bigint,
     channel: string,
-    token?: Uint8Array,
+    token?: TokenSource,
     opts: { queueGroup?: string } = {},
   ): Promise<void> {
     return this.#control.subscribeChannel(publisherNodeId, channel, { token, queueGroup: opts.queueGroup });

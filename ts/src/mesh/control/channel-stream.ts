@@ -15,7 +15,6 @@ export interface ChannelMessage {
 
 /** What the iteration is made of. */
 export interface ChannelStreamSource {
-  readonly channel: string;
   /** Subscribes, when the iteration brings its own subscription. */
   readonly begin: Promise<void>;
   /** Events until the signal. */
@@ -23,6 +22,8 @@ export interface ChannelStreamSource {
   shown(bytes: Uint8Array): Buffer;
   /** Called once at the end, when `begin` succeeded. */
   end(): void;
+  /** Calls the listener when the publisher has taken this node off the channel and the iteration is to say so. */
+  onDropped?(listener: (error: unknown) => void): () => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -33,6 +34,11 @@ export class ChannelStream implements AsyncIterableIterator<ChannelMessage> {
   readonly #source: ChannelStreamSource;
   readonly #abort = new AbortController();
   readonly #events: AsyncGenerator<MeshEvent, void, void>;
+  /** Why the publisher has taken this node off the channel, once it has. */
+  #dropped: { readonly error: unknown } | undefined;
+  /** Ends the pending `next`. */
+  #onDropped: () => void = () => {};
+  readonly #unlisten: (() => void) | undefined;
   #begun = false;
   #ended = false;
 
@@ -52,14 +58,41 @@ export class ChannelStream implements AsyncIterableIterator<ChannelMessage> {
       },
     );
     this.ready.catch(() => {});
+    this.#unlisten = source.onDropped?.((error) => {
+      this.#dropped ??= { error };
+      this.#onDropped();
+    });
     if (source.signal?.aborted) this.#finish();
     else source.signal?.addEventListener('abort', this.#finish, { once: true });
+  }
+
+  #take(): Promise<IteratorResult<MeshEvent, void>> {
+    const next = this.#events.next();
+    if (!this.#unlisten) return next;
+    return new Promise((resolve, reject) => {
+      let settled = false;
+      this.#onDropped = () => {
+        // What has arrived before is taken first: that needs no turn of the event loop.
+        setTimeout(() => {
+          if (settled) return;
+          this.#finish();
+          reject(this.#dropped?.error);
+        }, 0);
+      };
+      next.then((result) => {
+        settled = true;
+        this.#onDropped = () => {};
+        resolve(result);
+      }, reject);
+      if (this.#dropped) this.#onDropped();
+    });
   }
 
   readonly #finish = (): void => {
     if (this.#ended) return;
     this.#ended = true;
     this.#abort.abort();
+    this.#unlisten?.();
     this.#source.signal?.removeEventListener('abort', this.#finish);
     if (this.#begun) this.#source.end();
   };
@@ -67,18 +100,17 @@ export class ChannelStream implements AsyncIterableIterator<ChannelMessage> {
   /** The next message. */
   async next(): Promise<IteratorResult<ChannelMessage, undefined>> {
     await this.ready;
-    const { done, value } = this.#ended ? { done: true as const, value: undefined } : await this.#events.next();
+    const { done, value } = this.#ended ? { done: true as const, value: undefined } : await this.#take();
     if (done || !value) {
       this.#finish();
       return { done: true, value: undefined };
     }
-    const { shown, channel } = this.#source;
     return {
       done: false,
       value: {
-        channel,
+        channel: value.channel ?? '',
         publisherNodeId: value.peerNodeId,
-        payload: shown(value.bytes),
+        payload: this.#source.shown(value.bytes),
         sequence: value.sequence,
       },
     };

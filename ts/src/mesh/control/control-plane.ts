@@ -1,6 +1,16 @@
 /** Discovery and channels of one node, over its sessions. */
 import type { CapabilityFilter, CapabilitySet, ScopeFilter } from '../../capabilities/index.js';
-import { type ChannelConfig, ChannelRate, decodeMembership, MEMBERSHIP_SUBPROTOCOL } from '../../channels/index.js';
+import {
+  type ChannelConfig,
+  ChannelRate,
+  decodeExtension,
+  decodeMembership,
+  type ExtensionMessage,
+  encodeMembership,
+  isBelow,
+  MEMBERSHIP_SUBPROTOCOL,
+  type MembershipMessage,
+} from '../../channels/index.js';
 import { MeshringError, wrongType } from '../../errors.js';
 import { decodeToken, TokenCache } from '../../identity/index.js';
 import { platform } from '../../platform/node.js';
@@ -10,15 +20,26 @@ import { checkInteger, checkU64 } from '../check.js';
 import type { PeerEvent } from '../core-node.js';
 import { CapabilityService } from './capability-service.js';
 import { ChannelStream } from './channel-stream.js';
+import { channelFailure } from './failure.js';
 import type { ConnectedPeer, ControlHost } from './host.js';
+import { Prefixes, prefixOf } from './prefixes.js';
 import {
+  type ChannelStats,
   checkChannelName,
   type PublishConfig,
   Publisher,
   type PublishReport,
   type SubscriberInfo,
 } from './publisher.js';
-import { type SubscribeRequest, type SubscriptionInfo, Subscriptions } from './subscriptions.js';
+import { Requests } from './requests.js';
+import {
+  type SubscribeRequest,
+  type SubscriptionEvent,
+  type SubscriptionInfo,
+  Subscriptions,
+  type Wisher,
+} from './subscriptions.js';
+import { checkTokenSource } from './token-source.js';
 
 /** Options of the control plane, out of those of the node. */
 export interface ControlConfig {
@@ -42,17 +63,28 @@ export interface ChannelStreamOptions extends SubscribeRequest {
   readonly publisher?: bigint | undefined;
   /** Ends the iteration. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * When the publisher takes this node off the channel: `'retry'` (default) goes on as soon as it is accepted again,
+   * `'throw'` rejects after what had arrived before.
+   */
+  readonly onDrop?: 'retry' | 'throw' | undefined;
 }
 
 const SWEEP_MS = 30_000;
 /** Membership messages that one session peer may send per second; a burst may be as large. */
 const PER_PEER_AND_SECOND = 2000;
+/** Notices remembered, so that a repeated one is confirmed and not acted on again. */
+const MAX_NOTICES = 1024;
 
 /** What a node does besides moving bytes. */
 export class ControlPlane {
   readonly capabilities: CapabilityService;
   readonly publisher: Publisher;
   readonly subscriptions: Subscriptions;
+  readonly #prefixes: Prefixes;
+  readonly #requests: Requests;
+  readonly #listeners = new Set<(event: SubscriptionEvent) => void>();
+  readonly #notices = new Set<string>();
   readonly #host: ControlHost;
   readonly #cache = new TokenCache();
   readonly #peers = new Map<bigint, ConnectedPeer>();
@@ -66,13 +98,19 @@ export class ControlPlane {
       requireSigned: config.requireSignedCapabilities ?? true,
       ownSubnet,
       policy: config.subnetPolicy ? compilePolicy(config.subnetPolicy) : undefined,
+      onSent: () => this.#prefixes.announced(),
     });
-    this.publisher = new Publisher(host, this.capabilities, {
+    this.publisher = new Publisher(host, this.#peers, this.capabilities, {
       cache: this.#cache,
       ownSubnet,
       unknownSubnet: config.unknownSubnet,
     });
-    this.subscriptions = new Subscriptions(host, this.#peers);
+    this.#requests = new Requests(host, this.#peers);
+    const emit = (event: SubscriptionEvent) => {
+      for (const listener of [...this.#listeners]) listener(event);
+    };
+    this.subscriptions = new Subscriptions(host, this.#peers, this.#requests, emit);
+    this.#prefixes = new Prefixes(host, this.#peers, this.#requests, this.subscriptions, emit);
     host.inbox.channelOf = (packet) => this.subscriptions.channelOf(packet);
     host.inbox.dropsUnsolicited = config.unsolicited === 'drop';
     host.onMessage(MEMBERSHIP_SUBPROTOCOL, (packet) => this.#onMembership(packet));
@@ -89,7 +127,11 @@ export class ControlPlane {
     host.onClose(() => {
       for (const timer of timers) clearInterval(timer);
       this.capabilities.close();
-      this.subscriptions.close(new MeshringError('closed', 'MeshNode has been shut down'));
+      this.subscriptions.close();
+      this.#prefixes.close();
+      const gone = new MeshringError('closed', 'MeshNode has been shut down');
+      this.#requests.close(gone);
+      this.publisher.notices.close(gone);
     });
   }
 
@@ -134,19 +176,40 @@ export class ControlPlane {
     return this.publisher.subscribers(name);
   }
 
+  channelStats(name: string): ChannelStats | undefined {
+    this.#host.check();
+    return this.publisher.stats(name);
+  }
+
   listSubscriptions(): SubscriptionInfo[] {
     this.#host.check();
-    return this.subscriptions.list();
+    return [...this.subscriptions.list(), ...this.#prefixes.list()];
   }
 
   async subscribeChannel(publisher: bigint, channel: string, request: SubscribeRequest = {}): Promise<void> {
     this.#checkTarget('subscribeChannel', publisher, channel);
-    await this.subscriptions.subscribe(publisher, channel, checkRequest(request));
+    await this.#subscribe(publisher, channel, checkRequest(request), { kind: 'caller' });
   }
 
   async unsubscribeChannel(publisher: bigint, channel: string): Promise<void> {
     this.#checkTarget('unsubscribeChannel', publisher, channel);
-    await this.subscriptions.unsubscribe(publisher, channel);
+    const prefix = prefixOf(channel);
+    if (prefix !== undefined) return this.#prefixes.unsubscribe(publisher, prefix);
+    this.#prefixes.named(publisher, channel, false);
+    return this.subscriptions.unsubscribe(publisher, channel);
+  }
+
+  /** Calls the listener for each change of a subscription; returns the function that ends it. */
+  onSubscription(listener: (event: SubscriptionEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async #subscribe(publisher: bigint, channel: string, request: SubscribeRequest, by: Wisher): Promise<void> {
+    const prefix = prefixOf(channel);
+    if (prefix !== undefined) return this.#prefixes.subscribe(publisher, prefix, request, by);
+    this.#prefixes.named(publisher, channel, true);
+    return this.subscriptions.subscribe(publisher, channel, request, by);
   }
 
   async publish(channel: string, payloads: readonly Uint8Array[], config?: PublishConfig): Promise<PublishReport> {
@@ -161,32 +224,43 @@ export class ControlPlane {
     mapped: (error: unknown) => unknown = (error) => error,
   ): ChannelStream {
     this.#host.check();
-    checkChannelName('subscribe', channel);
-    const { publisher, signal } = opts;
-    if (publisher !== undefined) this.#checkTarget('subscribe', publisher, channel);
+    const { publisher, signal, onDrop = 'retry' } = opts;
+    if (publisher === undefined) checkPattern('subscribe', channel);
+    else this.#checkTarget('subscribe', publisher, channel);
+    if (onDrop !== 'retry' && onDrop !== 'throw') {
+      throw channelFailure('invalid-config', `invalid on_drop "${String(onDrop)}" (expected retry | throw)`);
+    }
     const { inbox } = this.#host;
-    const hold = () => this.#host.hold();
+    const prefix = prefixOf(channel);
+    const selection = prefix === undefined ? channel : (name: string) => isBelow(prefix, name);
     return new ChannelStream({
-      channel,
       signal,
       begin:
         publisher === undefined
           ? Promise.resolve()
-          : this.subscriptions.subscribe(publisher, channel, checkRequest(opts), false).catch((error: unknown) => {
+          : this.#subscribe(publisher, channel, checkRequest(opts), { kind: 'iteration' }).catch((error: unknown) => {
               throw mapped(error);
             }),
-      async *events(until) {
-        const done = hold();
-        try {
-          yield* inbox.events({ channel, signal: until, ...(publisher === undefined ? {} : { peer: publisher }) });
-        } finally {
-          done();
-        }
-      },
+      events: (until) =>
+        held(
+          inbox.open({ channel: selection, signal: until, ...(publisher === undefined ? {} : { peer: publisher }) }),
+          () => this.#host.hold(),
+        ),
       shown: (bytes) => platform.bytes(bytes) as Buffer,
       end: () => {
-        if (publisher !== undefined) this.subscriptions.release(publisher, channel);
+        if (publisher === undefined) return;
+        if (prefix === undefined) this.subscriptions.release(publisher, channel, { kind: 'iteration' });
+        else this.#prefixes.release(publisher, prefix);
       },
+      ...(onDrop === 'throw'
+        ? {
+            onDropped: (listener: (error: unknown) => void) =>
+              this.onSubscription((event) => {
+                const here = publisher === undefined || event.publisherNodeId === publisher;
+                if (event.type === 'dropped' && here && event.channel === channel) listener(mapped(event.error));
+              }),
+          }
+        : {}),
     });
   }
 
@@ -202,6 +276,7 @@ export class ControlPlane {
     return {
       ...this.capabilities.stats(),
       membershipDropped: this.#badMembership,
+      noticesLost: this.publisher.noticesLost,
       unsolicited: this.subscriptions.unsolicited,
     };
   }
@@ -209,7 +284,7 @@ export class ControlPlane {
   #checkTarget(method: string, publisher: bigint, channel: string): void {
     this.#host.check();
     checkU64(method, 'publisherNodeId', publisher);
-    checkChannelName(method, channel);
+    checkPattern(method, channel);
   }
 
   #onMembership({ peer, events }: Packet): void {
@@ -219,12 +294,56 @@ export class ControlPlane {
       this.#rates.set(peer, rate);
     }
     for (const event of events) {
-      const message = rate.take(1, performance.now()) ? decodeMembership(event) : undefined;
-      if (!message) this.#badMembership += 1;
-      else if (message.type === 'ack') {
-        this.subscriptions.answered(peer, message.nonce, message.accepted, message.reason);
-      } else this.publisher.answer(peer, message);
+      const handled = rate.take(1, performance.now()) && this.#onMessage(peer, event);
+      if (!handled) this.#badMembership += 1;
     }
+  }
+
+  /** `false` for what is malformed, unasked for, or too much. */
+  #onMessage(peer: bigint, event: Uint8Array): boolean {
+    // Sender unknown.
+    if (peer === 0n) return false;
+    const message: MembershipMessage | ExtensionMessage | undefined = decodeMembership(event) ?? decodeExtension(event);
+    if (!message) return false;
+    switch (message.type) {
+      case 'ack':
+        return (
+          this.#requests.answered(peer, message.nonce, 'ack', message) ||
+          this.publisher.notices.answered(peer, message.nonce, 'ack', message)
+        );
+      case 'listed':
+        return this.#requests.answered(peer, message.nonce, 'listed', { accepted: true, ...message });
+      case 'list':
+        return this.publisher.interests.list(peer, message);
+      case 'unlist':
+        this.publisher.interests.unlist(peer, message.prefix);
+        this.#confirm(peer, message.nonce);
+        return true;
+      case 'dropped':
+      case 'changed':
+        this.#confirm(peer, message.nonce);
+        if (!this.#isNew(peer, message.nonce)) return true;
+        if (message.type === 'dropped') this.subscriptions.dropped(peer, message.channel, message.reason);
+        else this.#prefixes.changed(peer, message.prefix);
+        return true;
+      default:
+        this.publisher.answer(peer, message);
+        return true;
+    }
+  }
+
+  #confirm(peer: bigint, nonce: bigint): void {
+    const ack = encodeMembership({ type: 'ack', nonce, accepted: true, reason: 'none' });
+    this.#host.sendMessage(peer, MEMBERSHIP_SUBPROTOCOL, ack);
+  }
+
+  #isNew(peer: bigint, nonce: bigint): boolean {
+    const key = `${peer}:${nonce}`;
+    if (this.#notices.has(key)) return false;
+    const [oldest] = this.#notices;
+    if (oldest !== undefined && this.#notices.size >= MAX_NOTICES) this.#notices.delete(oldest);
+    this.#notices.add(key);
+    return true;
   }
 
   /** Capabilities first: memberships depend on what a peer announced. */
@@ -235,16 +354,19 @@ export class ControlPlane {
         this.capabilities.peerJoined(id);
         this.publisher.peerJoined(id);
         this.subscriptions.peerBack(id);
+        this.#prefixes.peerBack(id);
         break;
       case 'lost':
         this.capabilities.peerFailed(id);
         this.publisher.peerFailed(id);
         this.subscriptions.peerLost(id);
+        this.#prefixes.peerLost(id);
         break;
       case 'recovered':
         this.capabilities.peerRecovered(id);
         this.publisher.peerRecovered(id);
         this.subscriptions.peerBack(id);
+        this.#prefixes.peerBack(id);
         break;
       case 'left':
         this.#peers.delete(id);
@@ -252,6 +374,7 @@ export class ControlPlane {
         this.capabilities.peerLeft(id);
         this.publisher.peerLeft(id);
         this.subscriptions.peerLost(id);
+        this.#prefixes.peerLost(id);
         break;
       default:
     }
@@ -265,7 +388,20 @@ function checkRequest({ token, queueGroup }: SubscribeRequest): SubscribeRequest
   ) {
     throw wrongType('subscribeChannel', 'queueGroup', queueGroup, 'a string of at most 255 bytes', 'StringExpected');
   }
-  if (token === undefined || token === null) return { queueGroup };
-  if (!(token instanceof Uint8Array)) throw wrongType('subscribeChannel', 'token', token, 'a Buffer', 'InvalidArg');
-  return { token: decodeToken(Uint8Array.from(token)).bytes, queueGroup };
+  return { token: token === undefined || token === null ? undefined : checkTokenSource(token), queueGroup };
+}
+
+/** The same events; keeps the process alive from the first `next` on. */
+async function* held<T>(source: AsyncGenerator<T, void, void>, hold: () => () => void): AsyncGenerator<T, void, void> {
+  const done = hold();
+  try {
+    yield* source;
+  } finally {
+    done();
+  }
+}
+
+/** A name, or a wildcard. */
+function checkPattern(method: string, channel: string): void {
+  if (typeof channel !== 'string' || prefixOf(channel) === undefined) checkChannelName(method, channel);
 }

@@ -1,10 +1,25 @@
 /** Errors of the channel methods: plain ones with stable texts, and their classes on the facade (32 §2). */
+import type { RejectReason } from '../../channels/index.js';
 import { ChannelAuthError, ChannelError, type ChannelErrorKind, MeshringError } from '../../errors.js';
 import { classifyIdentityError } from '../../identity/index.js';
 
 /** `channel: <text>`. */
 export function channelFailure(kind: ChannelErrorKind, text: string, cause?: unknown): MeshringError {
   return new MeshringError(kind, `channel: ${text}`, cause === undefined ? {} : { cause });
+}
+
+const REJECTIONS = {
+  none: ['rejected', 'rejected (None)'],
+  unauthorized: ['unauthorized', 'unauthorized'],
+  'unknown-channel': ['unknown-channel', 'unknown channel'],
+  'rate-limited': ['rate-limited', 'rate limited'],
+  'too-many-channels': ['too-many-channels', 'too many channels'],
+} as const satisfies Record<RejectReason, readonly [ChannelErrorKind, string]>;
+
+/** The error of a refusal. */
+export function rejection(reason: RejectReason): MeshringError {
+  const [kind, text] = REJECTIONS[reason];
+  return channelFailure(kind, text);
 }
 
 const KINDS: readonly string[] = [
@@ -20,6 +35,7 @@ const KINDS: readonly string[] = [
   'too-large',
   'rejected',
   'limit',
+  'unsupported',
 ] satisfies ChannelErrorKind[];
 
 function isKind(word: string): word is ChannelErrorKind {

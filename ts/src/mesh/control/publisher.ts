@@ -9,6 +9,7 @@ import {
   ChannelRegistry,
   canonicalChannelHash,
   channelNameProblem,
+  encodeExtension,
   encodeMembership,
   MEMBERSHIP_SUBPROTOCOL,
   type MembershipMessage,
@@ -23,7 +24,9 @@ import { checkInteger } from '../check.js';
 import { frame, MAX_EVENT_BYTES } from '../frames.js';
 import type { CapabilityService } from './capability-service.js';
 import { channelFailure } from './failure.js';
-import type { ControlHost } from './host.js';
+import type { ControlHost, PeerTable } from './host.js';
+import { Interests } from './interests.js';
+import { Requests } from './requests.js';
 
 /** What happens when a subscriber cannot be reached. */
 export type OnFailure = 'best_effort' | 'fail_fast' | 'collect';
@@ -64,6 +67,30 @@ export interface SubscriberInfo {
   readonly lastError?: string;
 }
 
+/** A channel of this node in numbers, since it was registered (+). */
+export interface ChannelStats {
+  /** Members now. */
+  readonly subscribers: number;
+  /** Payloads given to `publish` and `publishMany` and not refused. */
+  readonly published: number;
+  /** Their bytes, each counted once. */
+  readonly publishedBytes: number;
+  /** Payloads handed to the socket, over all subscribers. */
+  readonly delivered: number;
+  /** Payloads that could not be sent, over all subscribers. */
+  readonly failed: number;
+  /** Calls of `publish` that `maxRatePps` refused. */
+  readonly rateLimited: number;
+  /** Calls of `publish` that `publishCaps` refused. */
+  readonly denied: number;
+  /** Requests to subscribe that were refused. */
+  readonly refused: number;
+  /** Members that were taken off: token ended, configuration changed. */
+  readonly dropped: number;
+}
+
+type Counters = { -readonly [K in Exclude<keyof ChannelStats, 'subscribers'>]: number };
+
 interface Delivery {
   /** Number of the stream in the engine; absent before the first publish. */
   handle: number | undefined;
@@ -84,6 +111,8 @@ const MAX_ANSWERS = 1024;
 const RELIABILITIES = ['fire_and_forget', 'reliable'] as const;
 const FAILURE_POLICIES: readonly OnFailure[] = ['best_effort', 'fail_fast', 'collect'];
 const WINDOW_BYTES = 65_536;
+/** Frame, header and tag of an event that has a packet of its own. */
+const EVENT_OVERHEAD = 84;
 const LONGEST_WAIT_MS = 200;
 
 function checkName(method: string, name: unknown): string {
@@ -106,6 +135,29 @@ function oneOf<T extends string>(value: unknown, allowed: readonly T[], what: st
   return found;
 }
 
+function noCounts(): Counters {
+  return {
+    published: 0,
+    publishedBytes: 0,
+    delivered: 0,
+    failed: 0,
+    rateLimited: 0,
+    denied: 0,
+    refused: 0,
+    dropped: 0,
+  };
+}
+
+/** How many payloads, from the first on, fit half a window, and at least one. */
+function partOf(payloads: readonly Uint8Array[]): number {
+  let bytes = 0;
+  const end = payloads.findIndex(({ length }) => {
+    bytes += length + EVENT_OVERHEAD;
+    return bytes > WINDOW_BYTES / 2;
+  });
+  return end < 0 ? payloads.length : Math.max(1, end);
+}
+
 /** Registry, roster, gate and the sends of one node. */
 export class Publisher {
   readonly registry = new ChannelRegistry();
@@ -118,13 +170,24 @@ export class Publisher {
   readonly #answers = new Map<string, RejectReason>();
   /** Memberships of peers that fell silent, to be given back when the same session speaks again. */
   readonly #silent = new Map<bigint, { channel: string; queueGroup: string | undefined }[]>();
+  /** Of registered channels. */
+  readonly #counters = new Map<string, Counters>();
+  readonly #peers: PeerTable;
+  /** What members are told and confirm. */
+  readonly notices: Requests;
+  /** Prefixes that peers subscribed to. */
+  readonly interests: Interests;
+  #noticesLost = 0;
 
   constructor(
     host: ControlHost,
+    peers: PeerTable,
     capabilities: CapabilityService,
     options: { cache: TokenCache; ownSubnet: number; unknownSubnet?: 'global' | 'deny' | undefined },
   ) {
     this.#host = host;
+    this.#peers = peers;
+    this.notices = new Requests(host, peers);
     this.#origin = Number(host.originHash & 0xffff_ffffn);
     this.#gate = new ChannelGate({
       registry: this.registry,
@@ -139,8 +202,10 @@ export class Publisher {
       ownEntity: host.entityId,
       ownSubnet: options.ownSubnet,
       ownTags: () => capabilities.ownTags(),
+      onDropped: (peer, channel, reason) => this.#onDropped(peer, channel, reason),
       ...(options.unknownSubnet ? { unknownSubnet: options.unknownSubnet } : {}),
     });
+    this.interests = new Interests(host, this.#gate, this.registry, this.notices);
   }
 
   /** Adds or replaces a channel. */
@@ -149,16 +214,33 @@ export class Publisher {
       throw wrongType('registerChannel', 'config', config, 'an object', 'InvalidArg');
     }
     checkName('registerChannel', config.name);
+    const { name } = config;
+    const known = this.registry.get(name) !== undefined;
     this.registry.register(config);
-    const out = this.#outgoing.get(config.name);
+    const out = this.#outgoing.get(name);
     if (out) out.rate = undefined;
+    if (!this.#counters.has(name)) this.#counters.set(name, noCounts());
+    if (known) this.#gate.recheck(name);
+    this.interests.registered(name);
   }
 
   /** Removes a channel and its subscribers; `false` when there is none. */
   unregister(name: string): boolean {
     if (!this.registry.unregister(name)) return false;
-    for (const { peer } of this.#roster.membersOf(name)) this.#gate.unsubscribe(peer, name);
+    this.#counters.delete(name);
+    this.#gate.close(name);
     return true;
+  }
+
+  /** A registered channel in numbers. */
+  stats(name: string): ChannelStats | undefined {
+    const counters = this.#counters.get(name);
+    return counters && { subscribers: this.#roster.membersOf(name).length, ...counters };
+  }
+
+  /** Notices that no room was for, or that were not confirmed. */
+  get noticesLost(): number {
+    return this.#noticesLost;
   }
 
   /** Subscribers of a channel. */
@@ -186,6 +268,8 @@ export class Publisher {
         reason = 'none';
       } else reason = this.#gate.subscribe(peer, message.channel, message.token, message.queueGroup);
       if (reason === undefined) return;
+      const counters = reason === 'none' ? undefined : this.#counters.get(message.channel);
+      if (counters) counters.refused += 1;
       if (this.#answers.size >= MAX_ANSWERS) {
         const [oldest] = this.#answers.keys();
         if (oldest !== undefined) this.#answers.delete(oldest);
@@ -215,47 +299,58 @@ export class Publisher {
         throw channelFailure('too-large', `payload too large (${payload.length} > ${MAX_EVENT_BYTES})`);
       }
     }
+    const counters = this.#counters.get(channel);
     if (!this.#gate.mayPublish(channel)) {
+      if (counters) counters.denied += 1;
       throw channelFailure('publish-denied', 'connection error: channel: publish denied by channel ACL');
     }
     const out = this.#outgoing.get(channel);
     const recipients = this.#gate.recipients(channel).filter((peer) => out?.to.has(peer));
     const report: PublishReport = { attempted: recipients.length, delivered: 0, errors: [] };
-    if (!out || recipients.length === 0 || payloads.length === 0) return report;
     const { maxRatePps } = registered ?? {};
-    if (maxRatePps !== undefined) {
+    if (out && recipients.length > 0 && maxRatePps !== undefined) {
       const now = performance.now();
       out.rate ??= new ChannelRate(maxRatePps, now);
       // A full bucket serves any number of subscribers, else the many would never get anything.
       const packets = Math.min(recipients.length * payloads.length, maxRatePps);
-      if (!out.rate.take(packets, now)) throw channelFailure('rate-limited', 'rate limited');
-    }
-    const copies = waits ? payloads.map((payload) => new Uint8Array(payload)) : payloads;
-    for (const peer of recipients) {
-      let failure = this.#send(out, peer, copies, reliability === 'reliable');
-      for (let wait = 5; waits && failure?.endsWith('backpressured'); wait = Math.min(LONGEST_WAIT_MS, 2 * wait)) {
-        this.#host.driver.flush();
-        const done = this.#host.hold();
-        await new Promise((resolve) => setTimeout(resolve, wait));
-        done();
-        this.#host.check();
-        if (!this.#roster.has(channel, peer)) break;
-        failure = this.#send(out, peer, copies, reliability === 'reliable');
+      if (!out.rate.take(packets, now)) {
+        if (counters) counters.rateLimited += 1;
+        throw channelFailure('rate-limited', 'rate limited');
       }
+    }
+    if (counters) {
+      counters.published += payloads.length;
+      for (const { length } of payloads) counters.publishedBytes += length;
+    }
+    if (!out || recipients.length === 0 || payloads.length === 0) return report;
+    const reliable = reliability === 'reliable';
+    const settle = (peer: bigint, failure: string | undefined) => {
       const delivery = out.to.get(peer);
+      const what = failure === undefined ? 'delivered' : 'failed';
+      if (delivery) delivery[what] += payloads.length;
+      if (counters) counters[what] += payloads.length;
       if (failure === undefined) {
         report.delivered += 1;
-        if (delivery) delivery.delivered += payloads.length;
-        continue;
+        return;
       }
       report.errors.push({ nodeId: peer, message: failure });
-      if (delivery) {
-        delivery.failed += payloads.length;
-        delivery.lastError = failure;
-      }
-      if (onFailure === 'fail_fast') break;
+      if (delivery) delivery.lastError = failure;
+    };
+    // What waits is sent after the call has returned: the caller may use its buffers again.
+    let copies: Uint8Array[] | undefined;
+    const waiting: Promise<void>[] = [];
+    for (const peer of recipients) {
+      const failure = this.#send(out, peer, payloads, reliable);
+      if (waits && failure?.endsWith('backpressured')) {
+        copies ??= payloads.map((payload) => new Uint8Array(payload));
+        const sent = this.#sendPatiently(out, channel, peer, copies, reliable).then((late) => settle(peer, late));
+        if (onFailure === 'fail_fast') await sent;
+        else waiting.push(sent);
+      } else settle(peer, failure);
+      if (onFailure === 'fail_fast' && report.errors.length > 0) break;
     }
     this.#host.driver.flush();
+    await Promise.all(waiting);
     const [first] = report.errors;
     if (onFailure === 'best_effort' && report.delivered === 0 && first) {
       throw channelFailure(
@@ -266,6 +361,48 @@ export class Publisher {
     return report;
   }
 
+  /** Sends as soon as there is credit, in parts when the whole never fits; the text of the failure, if any. */
+  async #sendPatiently(
+    out: Outgoing,
+    channel: string,
+    peer: bigint,
+    payloads: readonly Uint8Array[],
+    reliable: boolean,
+  ): Promise<string | undefined> {
+    const done = this.#host.hold();
+    try {
+      let rest = payloads;
+      for (let wait = 5; ; wait = Math.min(LONGEST_WAIT_MS, 2 * wait)) {
+        this.#host.driver.flush();
+        await new Promise((resolve) => setTimeout(resolve, wait));
+        this.#host.check();
+        if (!this.#roster.has(channel, peer)) return failed(`stream ${hex(out.stream)} closed`);
+        for (;;) {
+          const part = rest.slice(0, partOf(rest));
+          const failure = this.#send(out, peer, part, reliable);
+          if (failure?.endsWith('backpressured')) break;
+          if (failure !== undefined) return failure;
+          rest = rest.slice(part.length);
+          if (rest.length === 0) return undefined;
+          wait = 5;
+        }
+      }
+    } finally {
+      done();
+    }
+  }
+
+  #onDropped(peer: bigint, channel: string, reason: RejectReason): void {
+    const counters = this.#counters.get(channel);
+    if (counters) counters.dropped += 1;
+    // A node of the published package does not know of notices.
+    if (this.#peers.get(peer)?.protocol !== 'meshring') return;
+    const encode = (nonce: bigint) => encodeExtension({ type: 'dropped', nonce, channel, reason });
+    this.notices.ask({ peer, about: channel, answer: 'ack', holds: false, encode }).catch(() => {
+      this.#noticesLost += 1;
+    });
+  }
+
   /** A peer is silent: it receives nothing until it speaks again. */
   peerFailed(peer: bigint): void {
     const lost = this.#roster.channelsOf(peer).map((channel) => ({
@@ -273,6 +410,7 @@ export class Publisher {
       queueGroup: this.#roster.membersOf(channel).find((member) => member.peer === peer)?.queueGroup,
     }));
     this.#gate.peerFailed(peer);
+    this.interests.forget(peer);
     if (lost.length > 0) this.#silent.set(peer, lost);
   }
 
@@ -280,12 +418,13 @@ export class Publisher {
   peerRecovered(peer: bigint): void {
     const lost = this.#silent.get(peer) ?? [];
     this.#silent.delete(peer);
-    for (const { channel, queueGroup } of lost) this.#gate.subscribe(peer, channel, undefined, queueGroup);
+    for (const { channel, queueGroup } of lost) this.#gate.restore(peer, channel, queueGroup);
   }
 
   /** A new session: streams of the old one are gone, what it asks for it asks for again. */
   peerJoined(peer: bigint): void {
     this.#silent.delete(peer);
+    this.interests.forget(peer);
     for (const channel of this.#roster.channelsOf(peer)) {
       const delivery = this.#outgoing.get(channel)?.to.get(peer);
       if (delivery) delivery.handle = undefined;
@@ -295,6 +434,7 @@ export class Publisher {
   /** A session ended. */
   peerLeft(peer: bigint): void {
     this.#gate.peerFailed(peer);
+    this.interests.forget(peer);
     this.#silent.delete(peer);
   }
 

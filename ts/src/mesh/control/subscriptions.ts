@@ -1,21 +1,20 @@
 /** The subscribing end of channels: requests, what is wanted over reconnects, and what arrives (32 §4, §8). */
 
-import {
-  canonicalChannelHash,
-  encodeMembership,
-  MEMBERSHIP_SUBPROTOCOL,
-  publishStreamId,
-  type RejectReason,
-} from '../../channels/index.js';
+import { canonicalChannelHash, encodeMembership, publishStreamId, type RejectReason } from '../../channels/index.js';
 import { messageOf } from '../../errors.js';
+import { Backoff } from '../../flow/index.js';
+import type { DecodedToken } from '../../identity/index.js';
 import type { Packet } from '../batch.js';
-import { channelFailure } from './failure.js';
+import { rejection } from './failure.js';
 import type { ControlHost, PeerTable } from './host.js';
+import { later, type Requests } from './requests.js';
+import { Retries } from './retries.js';
+import { checkTokenSource, fittingToken, renewalMs, type TokenSource, tokensOf } from './token-source.js';
 
 /** How a subscription is asked for, below the facade. */
 export interface SubscribeRequest {
-  /** Bytes of a token. */
-  readonly token?: Uint8Array | undefined;
+  /** What the publisher wants to see. A function is asked anew before a token expires and after a refusal. */
+  readonly token?: TokenSource;
   /** Queue group: of its members one receives each payload. */
   readonly queueGroup?: string | undefined;
 }
@@ -24,106 +23,153 @@ export interface SubscribeRequest {
 export interface SubscriptionInfo {
   /** Node id of the publisher. */
   readonly publisherNodeId: bigint;
-  /** Its name. */
+  /** Its name, or a prefix like `sensors/*`. */
   readonly channel: string;
-  /** `lost`: the publisher is silent or gone; it is asked again when it comes back. */
-  readonly state: 'active' | 'lost';
-  /** Why the last attempt to get it back failed. */
+  /**
+   * `lost`: the publisher is silent or gone. `dropped`: it took this node off the channel. Both are asked for again: as soon
+   * as the publisher is back, else after 0.5, 1, 2 … 30 s.
+   */
+  readonly state: 'active' | 'lost' | 'dropped';
+  /** Why the last attempt to get it back, or to present a new token, failed; else why it was dropped. */
   readonly lastError?: string;
 }
 
-interface Wanted extends SubscribeRequest {
+/** What happened to a subscription (+). */
+export interface SubscriptionEvent {
+  /**
+   * `active`: accepted, for the first time or again. `lost`, `dropped`: as the states. `failed`: an attempt to get it back
+   * or to present a new token failed; more follow.
+   */
+  readonly type: 'active' | 'lost' | 'dropped' | 'failed';
+  /** Node id of the publisher. */
+  readonly publisherNodeId: bigint;
+  /** Name of the channel, or a prefix like `sensors/*`. */
+  readonly channel: string;
+  /** Why, for `dropped` and `failed`. */
+  readonly error?: Error;
+}
+
+/** Who wants a subscription: the caller of `subscribeChannel`, an iteration, or the prefix of a wildcard. */
+export type Wisher =
+  | { readonly kind: 'caller' }
+  | { readonly kind: 'iteration' }
+  | { readonly kind: 'prefix'; readonly prefix: string };
+
+interface Wanted {
   readonly publisher: bigint;
   readonly channel: string;
-  state: 'active' | 'lost';
+  request: SubscribeRequest;
+  state: SubscriptionInfo['state'];
   lastError: string | undefined;
-  /** Asked for by `subscribeChannel`; otherwise only by iterations. */
   explicit: boolean;
   iterations: number;
-  retry: ReturnType<typeof setTimeout> | undefined;
+  readonly prefixes: Set<string>;
+  readonly backoff: Backoff;
+  /** Waits until the next attempt, or until the token has to be renewed. */
+  timer: ReturnType<typeof setTimeout> | undefined;
+  /** An attempt waits for its turn or is under way. */
+  trying: boolean;
 }
 
-interface Pending {
-  readonly publisher: bigint;
-  settle(reason: RejectReason | Error, accepted: boolean): void;
-}
-
-/** How long an answer is waited for, ms. */
-export const ACK_TIMEOUT_MS = 5000;
-const REPEAT_AFTER_MS = [250, 500, 1000, 2000];
-const MAX_PENDING = 4096;
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 30_000;
 
-const REJECTIONS = {
-  none: ['rejected', 'rejected (None)'],
-  unauthorized: ['unauthorized', 'unauthorized'],
-  'unknown-channel': ['unknown-channel', 'unknown channel'],
-  'rate-limited': ['rate-limited', 'rate limited'],
-  'too-many-channels': ['too-many-channels', 'too many channels'],
-} as const satisfies Record<RejectReason, readonly [string, string]>;
-
-function rejection(reason: RejectReason): Error {
-  const [kind, text] = REJECTIONS[reason];
-  return channelFailure(kind, text);
-}
-
 const key = (publisher: bigint, channel: string): string => `${publisher}:${channel}`;
 
-function unref(timer: ReturnType<typeof setTimeout>): ReturnType<typeof setTimeout> {
-  (timer as { unref?: () => void }).unref?.();
-  return timer;
+/** A back-off of retries. */
+export function retryBackoff(): Backoff {
+  return new Backoff({ baseMs: FIRST_RETRY_MS, maxMs: LONGEST_RETRY_MS, jitter: 0.1 });
 }
 
 /** Subscriptions of one node. */
 export class Subscriptions {
   readonly #host: ControlHost;
   readonly #peers: PeerTable;
-  readonly #pending = new Map<bigint, Pending>();
+  readonly #requests: Requests;
+  readonly #emit: (event: SubscriptionEvent) => void;
+  readonly #retries = new Retries();
   readonly #wanted = new Map<string, Wanted>();
   /** Channel by publish stream, by publisher: what may reach a channel's iterators. */
   readonly #inbound = new Map<bigint, Map<bigint, string>>();
   /** Packets of channels that were not subscribed to. */
   unsolicited = 0;
 
-  constructor(host: ControlHost, peers: PeerTable) {
+  constructor(host: ControlHost, peers: PeerTable, requests: Requests, emit: (event: SubscriptionEvent) => void) {
     this.#host = host;
     this.#peers = peers;
+    this.#requests = requests;
+    this.#emit = emit;
   }
 
   /** Subscribes; rejects with the reason of the refusal. */
-  async subscribe(publisher: bigint, channel: string, request: SubscribeRequest, explicit = true): Promise<void> {
-    await this.#request('subscribe', publisher, channel, request);
-    const known = this.#wanted.get(key(publisher, channel));
-    if (known?.retry !== undefined) clearTimeout(known.retry);
+  async subscribe(publisher: bigint, channel: string, request: SubscribeRequest, by: Wisher): Promise<void> {
+    const before = this.#wanted.get(key(publisher, channel));
+    // A prefix does not change how others subscribed.
+    if (before?.state === 'active' && by.kind === 'prefix') {
+      before.prefixes.add(by.prefix);
+      return;
+    }
+    const token = request.token === undefined ? before?.request.token : checkTokenSource(request.token);
+    const wish = { token, queueGroup: request.queueGroup };
+    const presented = await this.#ask(publisher, channel, wish, by.kind !== 'prefix');
+    let wanted = this.#wanted.get(key(publisher, channel));
+    if (!wanted) {
+      wanted = {
+        publisher,
+        channel,
+        request: wish,
+        state: 'lost',
+        lastError: undefined,
+        explicit: false,
+        iterations: 0,
+        prefixes: new Set(),
+        backoff: retryBackoff(),
+        timer: undefined,
+        trying: false,
+      };
+      this.#wanted.set(key(publisher, channel), wanted);
+    }
+    wanted.request = wish;
+    if (by.kind === 'caller') wanted.explicit = true;
+    else if (by.kind === 'iteration') wanted.iterations += 1;
+    else wanted.prefixes.add(by.prefix);
     this.#expect(publisher, channel);
-    this.#wanted.set(key(publisher, channel), {
-      token: request.token ?? known?.token,
-      queueGroup: request.queueGroup,
-      publisher,
-      channel,
-      state: 'active',
-      lastError: undefined,
-      explicit: explicit || (known?.explicit ?? false),
-      iterations: (known?.iterations ?? 0) + (explicit ? 0 : 1),
-      retry: undefined,
-    });
+    this.#accepted(wanted, presented);
   }
 
   /** Ends a subscription, whoever asked for it. */
   async unsubscribe(publisher: bigint, channel: string): Promise<void> {
     this.#forget(publisher, channel);
-    await this.#request('unsubscribe', publisher, channel, {});
+    await this.#requests.ask({
+      peer: publisher,
+      about: channel,
+      answer: 'ack',
+      holds: true,
+      encode: (nonce) => encodeMembership({ type: 'unsubscribe', nonce, channel }),
+    });
   }
 
-  /** An iteration over a publisher's channel is over: the last one ends a subscription that nobody else asked for. */
-  release(publisher: bigint, channel: string): void {
+  /** An iteration, or a prefix, is over: the last one ends a subscription that nobody else asked for. */
+  release(publisher: bigint, channel: string, by: Exclude<Wisher, { kind: 'caller' }>): void {
     const wanted = this.#wanted.get(key(publisher, channel));
     if (!wanted) return;
-    wanted.iterations -= 1;
-    if (wanted.explicit || wanted.iterations > 0 || this.#host.closed) return;
+    if (by.kind === 'iteration') wanted.iterations -= 1;
+    else wanted.prefixes.delete(by.prefix);
+    if (wanted.explicit || wanted.iterations > 0 || wanted.prefixes.size > 0 || this.#host.closed) return;
     // A publisher that cannot be told any more has nothing to end.
     this.unsubscribe(publisher, channel).catch(() => {});
+  }
+
+  /** Whether a subscription is wanted. */
+  has(publisher: bigint, channel: string): boolean {
+    return this.#wanted.has(key(publisher, channel));
+  }
+
+  /** Channels of a publisher that a prefix has joined. */
+  joinedBy(publisher: bigint, prefix: string): string[] {
+    return [...this.#wanted.values()]
+      .filter((wanted) => wanted.publisher === publisher && wanted.prefixes.has(prefix))
+      .map(({ channel }) => channel);
   }
 
   /** All subscriptions. */
@@ -136,12 +182,6 @@ export class Subscriptions {
     }));
   }
 
-  /** An answer arrived. It counts only from the publisher that was asked. */
-  answered(peer: bigint, nonce: bigint, accepted: boolean, reason: RejectReason): void {
-    const pending = this.#pending.get(nonce);
-    if (pending?.publisher === peer) pending.settle(reason, accepted);
-  }
-
   /** The channel of a genuine publish that was subscribed to. */
   channelOf(packet: Packet): string | undefined {
     const channel = this.#inbound.get(packet.peer)?.get(packet.streamId);
@@ -149,51 +189,112 @@ export class Subscriptions {
     return channel;
   }
 
+  /** The publisher has taken this node off a channel. */
+  dropped(publisher: bigint, channel: string, reason: RejectReason): void {
+    const wanted = this.#wanted.get(key(publisher, channel));
+    if (!wanted || wanted.state === 'lost') return;
+    const error = rejection(reason);
+    if (!wanted.explicit && wanted.iterations === 0) {
+      // Only prefixes wanted it: they look again by themselves.
+      this.#forget(publisher, channel);
+    } else {
+      wanted.state = 'dropped';
+      wanted.lastError = error.message;
+      // A provider may have a better token at once.
+      this.#tryIn(wanted, typeof wanted.request.token === 'function' ? 0 : wanted.backoff.next());
+    }
+    this.#emit({ type: 'dropped', publisherNodeId: publisher, channel, error });
+  }
+
   /** A publisher is silent or gone. */
   peerLost(peer: bigint): void {
     for (const wanted of this.#wanted.values()) {
       if (wanted.publisher !== peer) continue;
+      clearTimeout(wanted.timer);
+      wanted.timer = undefined;
+      if (wanted.state === 'lost') continue;
       wanted.state = 'lost';
-      if (wanted.retry !== undefined) clearTimeout(wanted.retry);
-      wanted.retry = undefined;
+      this.#emit({ type: 'lost', publisherNodeId: peer, channel: wanted.channel });
     }
   }
 
   /** A publisher is back: what was wanted is asked for again. */
   peerBack(peer: bigint): void {
-    for (const wanted of this.#wanted.values()) if (wanted.publisher === peer) void this.#regain(wanted, 0);
-  }
-
-  /** Rejects what is pending. */
-  close(error: Error): void {
-    for (const pending of [...this.#pending.values()]) pending.settle(error, false);
-    for (const { retry } of this.#wanted.values()) if (retry !== undefined) clearTimeout(retry);
-  }
-
-  async #regain(wanted: Wanted, tries: number): Promise<void> {
-    const { publisher, channel } = wanted;
-    const current = () => this.#wanted.get(key(publisher, channel)) === wanted && !this.#host.closed;
-    if (wanted.retry !== undefined) clearTimeout(wanted.retry);
-    wanted.retry = undefined;
-    try {
-      await this.#request('subscribe', publisher, channel, wanted, false);
-      wanted.state = 'active';
-      wanted.lastError = undefined;
-      // Ended in the meantime.
-      if (!this.#wanted.has(key(publisher, channel))) await this.#request('unsubscribe', publisher, channel, {}, false);
-    } catch (error) {
-      if (!current()) return;
-      wanted.state = 'lost';
-      wanted.lastError = messageOf(error);
-      if (!this.#peers.has(publisher)) return;
-      const wait = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(tries, 10));
-      wanted.retry = unref(setTimeout(() => void this.#regain(wanted, tries + 1), wait));
+    for (const wanted of this.#wanted.values()) {
+      if (wanted.publisher !== peer) continue;
+      wanted.backoff.reset();
+      this.#tryIn(wanted, 0);
     }
   }
 
+  /** Ends all timers. */
+  close(): void {
+    this.#retries.close();
+    for (const { timer } of this.#wanted.values()) clearTimeout(timer);
+  }
+
+  #accepted(wanted: Wanted, presented: DecodedToken | undefined): void {
+    const { publisher, channel, request } = wanted;
+    clearTimeout(wanted.timer);
+    wanted.timer = undefined;
+    wanted.backoff.reset();
+    wanted.lastError = undefined;
+    const renewal = typeof request.token === 'function' && presented ? renewalMs(presented, Date.now()) : undefined;
+    if (renewal !== undefined) wanted.timer = later(() => this.#try(wanted), renewal);
+    const before = wanted.state;
+    wanted.state = 'active';
+    if (before !== 'active') this.#emit({ type: 'active', publisherNodeId: publisher, channel });
+  }
+
+  #tryIn(wanted: Wanted, ms: number): void {
+    clearTimeout(wanted.timer);
+    wanted.timer = undefined;
+    if (ms > 0) wanted.timer = later(() => this.#try(wanted), ms);
+    else this.#try(wanted);
+  }
+
+  #try(wanted: Wanted): void {
+    if (wanted.trying || this.#host.closed) return;
+    wanted.trying = true;
+    this.#retries.add(wanted.publisher, async () => {
+      const outcome = await this.#attempt(wanted);
+      wanted.trying = false;
+      return outcome;
+    });
+  }
+
+  async #attempt(wanted: Wanted): Promise<'accepted' | 'refused' | 'failed'> {
+    const { publisher, channel } = wanted;
+    const current = () => this.#wanted.get(key(publisher, channel)) === wanted && !this.#host.closed;
+    if (!current()) return 'failed';
+    try {
+      const presented = await this.#ask(publisher, channel, wanted.request, false);
+      if (current()) this.#accepted(wanted, presented);
+      // Ended in the meantime.
+      else if (!this.has(publisher, channel)) await this.unsubscribe(publisher, channel);
+      return 'accepted';
+    } catch (error) {
+      const refused = error instanceof Error && 'kind' in error && REFUSALS.has(error.kind);
+      if (!current()) return refused ? 'refused' : 'failed';
+      if (!wanted.explicit && wanted.iterations === 0 && refused) this.#forget(publisher, channel);
+      else {
+        // What is still active has only failed to present a new token.
+        wanted.lastError = messageOf(error);
+        if (this.#peers.has(publisher)) this.#tryAfterThis(wanted);
+      }
+      const failure = error instanceof Error ? error : new Error(String(error));
+      this.#emit({ type: 'failed', publisherNodeId: publisher, channel, error: failure });
+      return refused ? 'refused' : 'failed';
+    }
+  }
+
+  #tryAfterThis(wanted: Wanted): void {
+    clearTimeout(wanted.timer);
+    wanted.timer = later(() => this.#try(wanted), wanted.backoff.next());
+  }
+
   #forget(publisher: bigint, channel: string): void {
-    const wanted = this.#wanted.get(key(publisher, channel));
-    if (wanted?.retry !== undefined) clearTimeout(wanted.retry);
+    clearTimeout(this.#wanted.get(key(publisher, channel))?.timer);
     this.#wanted.delete(key(publisher, channel));
     const streams = this.#inbound.get(publisher);
     streams?.delete(publishStreamId(canonicalChannelHash(channel)));
@@ -210,63 +311,39 @@ export class Subscriptions {
     streams.set(publishStreamId(canonicalChannelHash(channel)), channel);
   }
 
-  async #request(
-    type: 'subscribe' | 'unsubscribe',
+  /** Asks to subscribe; resolves with the token that was presented. */
+  async #ask(
     publisher: bigint,
     channel: string,
-    { token, queueGroup }: SubscribeRequest,
-    holds = true,
-  ): Promise<void> {
-    if (!this.#peers.has(publisher)) {
-      throw channelFailure('no-session', `connection error: no session to publisher 0x${publisher.toString(16)}`);
-    }
-    if (this.#pending.size >= MAX_PENDING) throw channelFailure('limit', `${MAX_PENDING} requests are pending already`);
-    const [nonce = 0n] = crypto.getRandomValues(new BigUint64Array(1));
-    const message =
-      type === 'unsubscribe'
-        ? encodeMembership({ type, nonce, channel })
-        : encodeMembership({
-            type,
+    { token: source, queueGroup }: SubscribeRequest,
+    holds: boolean,
+  ): Promise<DecodedToken | undefined> {
+    const found = this.#peers.has(publisher) ? tokensOf(source, channel) : [];
+    const token = fittingToken(found instanceof Promise ? await found : found, channel);
+    this.#expect(publisher, channel);
+    try {
+      const { accepted, reason } = await this.#requests.ask({
+        peer: publisher,
+        about: channel,
+        answer: 'ack',
+        holds,
+        encode: (nonce) =>
+          encodeMembership({
+            type: 'subscribe',
             nonce,
             channel,
-            ...(token ? { token } : {}),
+            ...(token ? { token: token.bytes } : {}),
             ...(queueGroup === undefined ? {} : { queueGroup }),
-          });
-    if (type === 'subscribe') this.#expect(publisher, channel);
-    const done = holds ? this.#host.hold() : () => {};
-    const timers: ReturnType<typeof setTimeout>[] = [];
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#pending.set(nonce, {
-          publisher,
-          settle: (reason, accepted) => {
-            if (accepted) resolve();
-            else reject(reason instanceof Error ? reason : rejection(reason));
-          },
-        });
-        const send = () => this.#host.sendMessage(publisher, MEMBERSHIP_SUBPROTOCOL, message);
-        if (!send()) {
-          const text = `connection error: no session to publisher 0x${publisher.toString(16)}`;
-          reject(channelFailure('no-session', text));
-        }
-        // A publisher answers a repeated request as it answered the first one.
-        for (const after of REPEAT_AFTER_MS) timers.push(unref(setTimeout(() => this.#host.closed || send(), after)));
-        const timeout = () =>
-          reject(
-            channelFailure(
-              'timeout',
-              `connection error: membership ack timeout (${ACK_TIMEOUT_MS / 1000}s) for channel ${channel}`,
-            ),
-          );
-        timers.push(unref(setTimeout(timeout, ACK_TIMEOUT_MS)));
+          }),
       });
+      if (!accepted) throw rejection(reason);
+      return token;
     } catch (error) {
-      if (type === 'subscribe' && !this.#wanted.has(key(publisher, channel))) this.#forget(publisher, channel);
+      if (!this.has(publisher, channel)) this.#forget(publisher, channel);
       throw error;
-    } finally {
-      this.#pending.delete(nonce);
-      for (const timer of timers) clearTimeout(timer);
-      done();
     }
   }
 }
+
+/** Kinds of errors that the publisher counts as a failure. */
+const REFUSALS: ReadonlySet<unknown> = new Set(['unauthorized', 'unknown-channel']);
