@@ -269,6 +269,11 @@ impl RawLog {
     }
 
     /// See there.
+    pub fn trim(&mut self, below: u64) {
+        self.journal.trim(below);
+    }
+
+    /// See there.
     pub fn payload(&self, seq: u64) -> Vec<u8> {
         area::one(&self.journal, seq)
     }

@@ -357,6 +357,12 @@ impl RawLog {
 
     /// See there.
     #[napi]
+    pub fn trim(&self, below: BigInt) -> Result<()> {
+        guarded(|| self.shared.trim(number(&below)))
+    }
+
+    /// See there.
+    #[napi]
     pub fn failure(&self) -> String {
         lock(&self.failure)
             .as_ref()

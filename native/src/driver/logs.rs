@@ -248,6 +248,11 @@ impl Shared {
         lock(&self.state).journal.skip_to(next);
     }
 
+    /// Drops every event below a sequence.
+    pub fn trim(&self, below: u64) {
+        lock(&self.state).journal.trim(below);
+    }
+
     /// Last completed flush in unix ms, and failed background flushes.
     pub fn flushes(&self) -> (u64, u64) {
         (

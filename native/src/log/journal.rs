@@ -263,6 +263,11 @@ where
         self.memory.evict(now)
     }
 
+    /// Drops every event below a sequence; the files keep them until the next compaction.
+    pub fn trim(&mut self, below: u64) {
+        self.memory.evict_below(below);
+    }
+
     fn evicted_on_disk(&self) -> (u64, u64) {
         let Some(disk) = &self.disk else { return (0, 0) };
         let anchor = self.memory.anchor();

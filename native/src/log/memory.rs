@@ -182,19 +182,30 @@ impl Memory {
             let weight = self.index.get(from + i).map_or(0, |entry| measures(&entry).1);
             (weight, self.index.time(from + i))
         });
-        for ordinal in from..from + drop {
+        self.drop_front(drop);
+        drop
+    }
+
+    /// Drops every event below a sequence, whatever the bounds say.
+    pub fn evict_below(&mut self, seq: u64) {
+        self.drop_front(self.lower_bound(seq) - self.visible);
+    }
+
+    fn drop_front(&mut self, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let end = self.visible + count;
+        for ordinal in self.visible..end {
             if let Some(entry) = self.index.get(ordinal) {
                 let (bytes, weight) = measures(&entry);
                 self.bytes -= bytes;
                 self.weight -= weight;
             }
         }
-        if drop > 0 {
-            self.evicted_below = self.index.seq(from + drop - 1) + 1;
-            self.visible += drop;
-            self.free();
-        }
-        drop
+        self.evicted_below = self.index.seq(end - 1) + 1;
+        self.visible = end;
+        self.free();
     }
 
     /// Holds entries from an ordinal on while they are copied, or lets them go again.
@@ -282,6 +293,26 @@ mod tests {
         log.append(b"b", 0);
         log.evict(0);
         assert_eq!((log.len(), log.first_seq(), log.anchor()), (0, 2, 1));
+    }
+
+    #[test]
+    fn events_below_a_sequence_go_and_the_rest_stays() {
+        let mut log = Memory::new(Retention::default(), true);
+        log.skip_to(10);
+        for byte in 0..5u8 {
+            log.append(&[byte, byte], 0);
+        }
+        log.evict_below(9);
+        assert_eq!((log.len(), log.evicted_below()), (5, 0));
+        log.evict_below(12);
+        log.evict_below(11);
+        assert_eq!(
+            (log.first_seq(), log.len(), log.bytes(), log.evicted_below()),
+            (12, 3, 6, 12)
+        );
+        log.evict_below(u64::MAX);
+        assert_eq!((log.len(), log.next_seq(), log.anchor()), (0, 15, 4));
+        assert_eq!(log.append(b"next", 0), 15);
     }
 
     proptest! {

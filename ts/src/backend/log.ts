@@ -74,6 +74,8 @@ export interface RawLog {
   checkEvents(count: number): void;
   /** Moves the next sequence forward, so that the ones below are never given out. */
   advance(next: bigint): void;
+  /** Drops every event below a sequence; the files keep them until the next compaction. */
+  trim(below: bigint): void;
   /** The payload of one event. */
   payload(seq: bigint): Uint8Array;
   /** Applies retention in memory and writes next, first, evicted below, events, bytes to the area. */

@@ -1,5 +1,5 @@
 /** From the core's texts to the classes that users catch. */
-import { CortexError, MeshringError, NetDbError } from '../errors.js';
+import { CortexError, MeshringError, messageOf, NetDbError } from '../errors.js';
 
 /** `cortex: …` becomes a CortexError, `netdb: …` a NetDbError, with the same text; anything else is passed on as it is. */
 export function typed(error: unknown): unknown {
@@ -17,4 +17,15 @@ export async function typedLater<T>(work: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw typed(error);
   }
+}
+
+/** An error of the core's adapters: `cortex: <detail>`. */
+export function cortexError(kind: string, detail: string, cause?: unknown): MeshringError {
+  return new MeshringError(kind, `cortex: ${detail}`, { cause });
+}
+
+/** Text of a log's error without its context: `redex: append: file closed` → `redex: file closed`. */
+export function logText(error: unknown): string {
+  const text = messageOf(error);
+  return text.replace(/^redex: (?:open_file|append|append_batch|compact): /, 'redex: ');
 }

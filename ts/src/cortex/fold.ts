@@ -3,33 +3,20 @@
  * appends it; what others append is folded at the end of the same tick, and before any read. The fold holds a position
  * in the log and no queue, so there is nothing that a burst of writes could overflow.
  */
-import { MeshringError, messageOf } from '../errors.js';
+import type { MeshringError } from '../errors.js';
 import { hold, release } from './alive.js';
+import { cortexError, logText } from './errors.js';
 import { HEADER, OFFSET, putHeader, read32 } from './event.js';
 import type { Query } from './filter.js';
 import type { EventLog, Visit } from './log.js';
 import type { Model } from './model.js';
 import { DecodeError, Reader, Writer } from './postcard.js';
 import { countMatches, select } from './query.js';
+import { restore, type Start } from './snapshot.js';
 import { hex16, type WriteToken } from './token.js';
-import { high, join, low, U64_MAX } from './u64.js';
+import { high, join, low, U64_MAX, u64 } from './u64.js';
 import { type Wait, Waits } from './waits.js';
 import { Watch, Watches, type WatchOptions } from './watch.js';
-
-/** A model's state as bytes, and the sequence up to which the log is in it. */
-export interface CortexSnapshot {
-  stateBytes: Buffer;
-  /** Undefined when nothing was applied; `null` is accepted when restoring. */
-  lastSeq?: bigint;
-}
-
-/** Where a fold starts. */
-export interface Start {
-  /** First value of the counter of own writes. */
-  readonly counter: bigint;
-  /** Highest sequence that the state has in it already. */
-  readonly lastSeq: bigint | undefined;
-}
 
 /** First guess at the bytes of an entry in a snapshot. */
 const BYTES_OF_ENTRY = 48;
@@ -37,17 +24,6 @@ const BYTES_OF_ENTRY = 48;
 const MAX_TOKEN_WAITS = 1024;
 /** While opening, the event loop gets a turn after so many milliseconds. */
 const SLICE_MS = 12;
-
-/** An error of the core's adapters: `cortex: <detail>`. */
-export function cortexError(kind: string, detail: string, cause?: unknown): MeshringError {
-  return new MeshringError(kind, `cortex: ${detail}`, { cause });
-}
-
-/** Text of a log's error without its context: `redex: append: file closed` → `redex: file closed`. */
-export function logText(error: unknown): string {
-  const text = messageOf(error);
-  return text.replace(/^redex: (?:open_file|append|append_batch): /, 'redex: ');
-}
 
 const writer = new Writer();
 const reader = new Reader();
@@ -71,6 +47,9 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   #frozen: bigint | undefined;
   #counter: bigint;
   #foldErrors = 0n;
+  /** Where the log goes on when a read did not begin at the next sequence. */
+  #gap: bigint | undefined;
+  #compacting: Promise<unknown> = Promise.resolve();
   #state: 'running' | 'closed' | 'log closed' = 'running';
   /** Something was appended that is not folded yet. */
   #behind = false;
@@ -170,11 +149,50 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
     if (this.#folding.size + this.#applying.size > 0) this.#settle();
   }
 
+  /** Writes an event whose tail is an id and a time; `apply` is its effect when it is the next one to fold. */
+  protected writeStamped(
+    operation: string,
+    dispatch: number,
+    id: bigint | number,
+    nowNs: bigint | number,
+    apply: (lo: number, hi: number, nowLo: number, nowHi: number) => void,
+  ): bigint {
+    const key = u64(id);
+    const now = u64(nowNs);
+    const tail = this.begin(operation);
+    tail.u64(low(key), high(key));
+    tail.u64(low(now), high(now));
+    const seq = this.write(operation, dispatch);
+    if (this.due) {
+      apply(low(key), high(key), low(now), high(now));
+      this.wrote(seq);
+    }
+    return seq;
+  }
+
+  /** Writes the event that removes an entry. */
+  protected writeDeleted(dispatch: number, id: bigint | number): bigint {
+    const key = u64(id);
+    this.begin('delete').u64(low(key), high(key));
+    const seq = this.write('delete', dispatch);
+    if (this.due) {
+      this.model.deleted(low(key), high(key));
+      this.wrote(seq);
+    }
+    return seq;
+  }
+
   /** Called by the log. */
   onAppended(): void {
     if (this.#appending || this.#behind || this.#state !== 'running') return;
     this.#behind = true;
-    queueMicrotask(() => this.#sync());
+    queueMicrotask(() => {
+      try {
+        this.#sync();
+      } catch {
+        // The position has not moved: the next call tries again and throws.
+      }
+    });
   }
 
   /** Called by the log. */
@@ -185,28 +203,65 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   /** Folds what others have appended since. */
   #sync(): void {
     if (!this.#behind || this.#state !== 'running') return;
-    this.#behind = false;
     while (this.#page() > 0);
+    this.#behind = false;
   }
 
   /** Folds one page of the log; returns how many events it had. */
   #page(): number {
     // Behind the last sequence there is none to come.
     if (this.#next > U64_MAX) return 0;
-    const count = this.#log.read(this.#next, this.#visit);
+    let count = this.#log.read(this.#next, this.#visit);
+    if (count === 0) {
+      // Behind the position there is nothing, and yet sequences were given out: what had them is gone, unless another
+      // thread has appended meanwhile.
+      const end = this.#log.next();
+      if (end > this.#next) {
+        count = this.#log.read(this.#next, this.#visit);
+        if (count === 0) this.#leap(end);
+      }
+    }
+    if (this.#gap !== undefined) {
+      const to = this.#gap;
+      this.#gap = undefined;
+      this.#leap(to);
+    }
     if (count > 0 && this.#folding.size + this.#applying.size > 0) this.#settle();
     return count;
   }
 
   readonly #visit: Visit = (seq, bytes, start, end, intact) => {
-    const applied = this.#apply(bytes, start, end, intact);
-    if (this.#whole && (!applied || seq !== this.#next)) {
-      // A skipped or missing event: what comes after it is not a prefix any more.
-      this.#frozen = this.#applied();
-      this.#whole = false;
+    if (this.#gap !== undefined) return;
+    if (seq !== this.#next) {
+      this.#gap = seq;
+      return;
     }
+    if (!this.#apply(bytes, start, end, intact)) this.#freeze();
     this.#next = seq + 1n;
   };
+
+  /** An event is skipped or missing: what comes after it is no prefix of the log any more. */
+  #freeze(): void {
+    if (!this.#whole) return;
+    this.#frozen = this.#applied();
+    this.#whole = false;
+  }
+
+  /** The events from the position up to `to` are gone: from the log for good, or into a kept state. */
+  #leap(to: bigint): void {
+    const { kept } = this.#log.kept();
+    if (kept === undefined || kept.lastSeq < this.#next) {
+      this.#freeze();
+      this.#next = to;
+      return;
+    }
+    this.model.clear();
+    const { counter } = restore(this.model, 'kept', 'compacted state', kept);
+    if (counter > this.#counter) this.#counter = counter;
+    this.#next = kept.lastSeq + 1n;
+    this.#whole = true;
+    this.#frozen = undefined;
+  }
 
   #apply(bytes: Uint8Array, start: number, end: number, intact: boolean): boolean {
     if (!intact) {
@@ -358,6 +413,26 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
     whole.u64(low(this.#counter), high(this.#counter));
     whole.blob(inner.view());
     return { stateBytes: whole.view(), lastSeq: this.#applied() };
+  }
+
+  /** See the adapters. */
+  compact(dropSkipped: boolean): Promise<bigint | undefined> {
+    const done = this.#compacting.then(() => this.#compact(dropSkipped));
+    this.#compacting = done.catch(() => undefined);
+    return done;
+  }
+
+  async #compact(dropSkipped: boolean): Promise<bigint | undefined> {
+    if (this.#state === 'closed') throw cortexError('closed', 'compact failed: adapter closed');
+    const { stateBytes, lastSeq: applied } = this.snapshot();
+    const lastSeq = dropSkipped ? this.#folded() : applied;
+    if (lastSeq === undefined) return undefined;
+    try {
+      await this.#log.compact({ stateBytes, lastSeq });
+    } catch (cause) {
+      throw cortexError('compact-failed', `compact failed: ${logText(cause)}`, cause);
+    }
+    return lastSeq;
   }
 
   /** Stops folding. The state stays readable, the log stays open. */

@@ -1,3 +1,5 @@
+import type { Kept } from './kept.js';
+
 /** What a fold needs of a log; `redex-log.ts` is the one over RedEX. */
 export interface EventLog {
   /** Appends one event (copied in the call) and fills in its checksum; throws `redex: …`. */
@@ -13,8 +15,12 @@ export interface EventLog {
   read(from: bigint, visit: Visit): number;
   /** Tells the listener about everything that anybody appends from now on. Returns the end of it. */
   subscribe(listener: LogListener): () => void;
-  /** Lets go of the log; flushes and closes it when `owned`. */
-  release?(): void;
+  /** Lowest retained sequence; the next one when nothing is retained. */
+  first(): bigint;
+  /** The state that compaction has left beside the log, and the paths of such states that are damaged. */
+  kept(): { readonly kept: Kept | undefined; readonly damaged: readonly string[] };
+  /** Puts a state beside the log, as durable as the log is, then removes the events that are in it. */
+  compact(state: Kept): Promise<void>;
 }
 
 /** Gets one event: where it lies in `bytes` (valid during the call) and whether its checksum holds. */

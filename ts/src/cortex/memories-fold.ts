@@ -1,8 +1,9 @@
 import { wrongType } from '../errors.js';
 import { Dispatch } from './event.js';
-import { Fold, type Start } from './fold.js';
+import { Fold } from './fold.js';
 import type { EventLog } from './log.js';
 import { type MemoriesModel, type Memory, writeTags } from './memories-model.js';
+import type { Start } from './snapshot.js';
 import { high, low, u64 } from './u64.js';
 
 function checkText(operation: string, argument: string, value: unknown): void {
@@ -21,7 +22,7 @@ export class MemoriesFold extends Fold<Memory, MemoriesModel> {
   }
 
   /** Adds a memory, or replaces content, tags and source of a known one, which keeps its pin and createdNs. */
-  store(id: bigint, content: string, tags: readonly string[], source: string, nowNs: bigint): bigint {
+  store(id: bigint | number, content: string, tags: readonly string[], source: string, nowNs: bigint | number): bigint {
     const key = u64(id);
     const now = u64(nowNs);
     checkText('store', 'content', content);
@@ -42,7 +43,7 @@ export class MemoriesFold extends Fold<Memory, MemoriesModel> {
   }
 
   /** Replaces the tags. */
-  retag(id: bigint, tags: readonly string[], nowNs: bigint): bigint {
+  retag(id: bigint | number, tags: readonly string[], nowNs: bigint | number): bigint {
     const key = u64(id);
     const now = u64(nowNs);
     checkTags('retag', tags);
@@ -59,39 +60,23 @@ export class MemoriesFold extends Fold<Memory, MemoriesModel> {
   }
 
   /** Pins a memory. */
-  pin(id: bigint, nowNs: bigint): bigint {
-    return this.#setPin('pin', Dispatch.MemoryPinned, id, nowNs);
+  pin(id: bigint | number, nowNs: bigint | number): bigint {
+    return this.#setPin('pin', Dispatch.MemoryPinned, id, nowNs, true);
   }
 
   /** Takes the pin away. */
-  unpin(id: bigint, nowNs: bigint): bigint {
-    return this.#setPin('unpin', Dispatch.MemoryUnpinned, id, nowNs);
+  unpin(id: bigint | number, nowNs: bigint | number): bigint {
+    return this.#setPin('unpin', Dispatch.MemoryUnpinned, id, nowNs, false);
   }
 
-  #setPin(operation: 'pin' | 'unpin', dispatch: number, id: bigint, nowNs: bigint): bigint {
-    const key = u64(id);
-    const now = u64(nowNs);
-    const tail = this.begin(operation);
-    tail.u64(low(key), high(key));
-    tail.u64(low(now), high(now));
-    const seq = this.write(operation, dispatch);
-    if (this.due) {
-      this.model.pinned(low(key), high(key), operation === 'pin', low(now), high(now));
-      this.wrote(seq);
-    }
-    return seq;
+  #setPin(operation: string, dispatch: number, id: bigint | number, nowNs: bigint | number, pinned: boolean): bigint {
+    return this.writeStamped(operation, dispatch, id, nowNs, (lo, hi, nowLo, nowHi) => {
+      this.model.pinned(lo, hi, pinned, nowLo, nowHi);
+    });
   }
 
   /** Removes a memory. */
-  delete(id: bigint): bigint {
-    const key = u64(id);
-    const tail = this.begin('delete');
-    tail.u64(low(key), high(key));
-    const seq = this.write('delete', Dispatch.MemoryDeleted);
-    if (this.due) {
-      this.model.deleted(low(key), high(key));
-      this.wrote(seq);
-    }
-    return seq;
+  delete(id: bigint | number): bigint {
+    return this.writeDeleted(Dispatch.MemoryDeleted, id);
   }
 }

@@ -20,6 +20,8 @@ export abstract class Model<Row extends { readonly id: bigint }> implements Sear
 
   /** Applies one event; throws `DecodeError` when its tail does not decode. Unknown dispatches do nothing. */
   abstract apply(dispatch: number, tail: Reader): void;
+  /** Removes the entry with an id, if there is one. */
+  abstract deleted(lo: number, hi: number): void;
   /** The entry in a slot, as a new object. */
   abstract row(slot: number): Row;
   /** The same for sharing: nothing of it can be changed. */
@@ -60,6 +62,12 @@ export abstract class Model<Row extends { readonly id: bigint }> implements Sear
       to.u64(ids[2 * slot] as number, ids[2 * slot + 1] as number);
       this.encodeRow(slot, to);
     }
+  }
+
+  /** Removes every entry. */
+  clear(): void {
+    const ids = this.table.id32;
+    for (const slot of [...this.slots()]) this.deleted(ids[2 * slot] as number, ids[2 * slot + 1] as number);
   }
 
   /** Fills an empty state from bytes. Entries may come in any order; of equal keys the last wins. */

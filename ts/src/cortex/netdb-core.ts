@@ -2,8 +2,9 @@
 import { wrongType } from '../errors.js';
 import { platform } from '../platform/node.js';
 import { CoreRedex } from '../redex/index.js';
+import type { CompactOptions } from './adapter.js';
 import { MemoriesAdapter, TasksAdapter } from './core-adapters.js';
-import { cortexError } from './fold.js';
+import { cortexError } from './errors.js';
 import type { MemoriesFold } from './memories-fold.js';
 import { openMemories, openTasks } from './open.js';
 import { type Bundle, type BundleEntry, decodeBundle, encodeBundle } from './snapshot.js';
@@ -93,19 +94,75 @@ function closeLogs(redex: CoreRedex): Promise<void> {
   return closing;
 }
 
-/** Tasks and memories over one private manager of logs. */
-export class NetDb {
+/** NetDb at either level: its adapters, and how errors are thrown. */
+export abstract class Database<Tasks, Memories> {
   readonly #parts: NetDbParts;
-  /** The tasks, or null when not enabled. */
-  readonly tasks: TasksAdapter | null;
-  /** The memories, or null when not enabled. */
-  readonly memories: MemoriesAdapter | null;
+  readonly #raised: (error: unknown) => unknown;
+  readonly #tasks: Tasks | null;
+  readonly #memories: Memories | null;
 
   /** @internal */
-  constructor(parts: NetDbParts) {
+  constructor(
+    parts: NetDbParts,
+    TasksOf: new (fold: TasksFold) => Tasks,
+    MemoriesOf: new (fold: MemoriesFold) => Memories,
+    raised: (error: unknown) => unknown,
+  ) {
     this.#parts = parts;
-    this.tasks = parts.tasks && new TasksAdapter(parts.tasks);
-    this.memories = parts.memories && new MemoriesAdapter(parts.memories);
+    this.#raised = raised;
+    this.#tasks = parts.tasks && new TasksOf(parts.tasks);
+    this.#memories = parts.memories && new MemoriesOf(parts.memories);
+  }
+
+  #raising<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw this.#raised(error);
+    }
+  }
+
+  /** The tasks, or null when not enabled. */
+  get tasks(): Tasks | null {
+    return this.#tasks;
+  }
+
+  /** The memories, or null when not enabled. */
+  get memories(): Memories | null {
+    return this.#memories;
+  }
+
+  /** State of both models as bytes; each is consistent in itself. */
+  snapshot(): NetDbBundle {
+    return this.#raising(() => bundleOf(this.#parts));
+  }
+
+  /** Ours: compacts both models, one after the other; see the adapters. */
+  async compact(options?: CompactOptions): Promise<void> {
+    try {
+      await this.#parts.tasks?.compact(options?.dropSkipped === true);
+      await this.#parts.memories?.compact(options?.dropSkipped === true);
+    } catch (error) {
+      throw this.#raised(error);
+    }
+  }
+
+  /** Ours: settled when `close` has flushed and closed the logs; undefined before `close`. */
+  get closed(): Promise<void> | undefined {
+    return this.#parts.closed;
+  }
+
+  /** Closes both models and their logs; the last flush runs away from the caller. Idempotent. */
+  close(): void {
+    this.#raising(() => closeParts(this.#parts));
+  }
+}
+
+/** Tasks and memories over one private manager of logs. */
+export class NetDb extends Database<TasksAdapter, MemoriesAdapter> {
+  /** @internal */
+  constructor(parts: NetDbParts) {
+    super(parts, TasksAdapter, MemoriesAdapter, (error) => error);
   }
 
   /** Opens the enabled models. */
@@ -116,20 +173,5 @@ export class NetDb {
   /** Opens the enabled models from a bundle; a model that is not in it starts fresh. */
   static async openFromSnapshot(config: NetDbOpenConfig, bundle: NetDbBundle): Promise<NetDb> {
     return new NetDb(await openParts(config, bundle?.stateBytes ?? null));
-  }
-
-  /** State of both models as bytes. */
-  snapshot(): NetDbBundle {
-    return bundleOf(this.#parts);
-  }
-
-  /** Ours: settled when `close` has flushed and closed the logs; undefined before `close`. */
-  get closed(): Promise<void> | undefined {
-    return this.#parts.closed;
-  }
-
-  /** Closes both models and their logs. Idempotent. */
-  close(): void {
-    closeParts(this.#parts);
   }
 }

@@ -5,7 +5,7 @@
 import { CortexError, messageOf, wrongType } from '../errors.js';
 import { CoreRedex, Redex, type RedexEvent, TO_THE_END } from '../redex/index.js';
 import { hold, release } from './alive.js';
-import { logText } from './fold.js';
+import { logText } from './errors.js';
 import { RedexLog } from './redex-log.js';
 import { U64_MAX, u64 } from './u64.js';
 import { type Wait, Waits } from './waits.js';

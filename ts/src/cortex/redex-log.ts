@@ -1,13 +1,18 @@
 /** A RedEX log as folds see it. */
-import { type CoreRedexFile, TO_THE_END } from '../redex/index.js';
+import { MeshringError, messageOf } from '../errors.js';
+import { type CoreRedexFile, type Log, TO_THE_END } from '../redex/index.js';
 import type { RedexEvent } from '../redex/types.js';
 import { intact, seal } from './event.js';
+import { type Kept, readKept, removeOlder, writeKept } from './kept.js';
 import type { EventLog, LogListener, Visit } from './log.js';
 
 /** Events that are read at a time. */
 const PAGE = 4096;
 
 type Opened = CoreRedexFile['opened'];
+
+/** What is kept beside logs in memory. */
+const inMemory = new WeakMap<Log, Kept>();
 
 /** See `EventLog`. */
 export class RedexLog implements EventLog {
@@ -32,6 +37,28 @@ export class RedexLog implements EventLog {
 
   advance(next: bigint): void {
     this.#opened.log.advance(next);
+  }
+
+  first(): bigint {
+    return this.#opened.log.observe().firstSeq;
+  }
+
+  kept(): { kept: Kept | undefined; damaged: readonly string[] } {
+    const { log } = this.#opened;
+    return log.home === null ? { kept: inMemory.get(log), damaged: [] } : readKept(log.home);
+  }
+
+  async compact(state: Kept): Promise<void> {
+    const { log } = this.#opened;
+    const reached = this.kept().kept?.lastSeq;
+    if (reached === undefined || reached < state.lastSeq) {
+      if (log.home === null) inMemory.set(log, state);
+      else await described(writeKept(log.home, state));
+    }
+    this.#opened.check('compact');
+    log.trim(state.lastSeq + 1n);
+    await log.compact();
+    if (log.home !== null) removeOlder(log.home, state.lastSeq);
   }
 
   read(from: bigint, visit: Visit): number {
@@ -59,5 +86,13 @@ export class RedexLog implements EventLog {
     };
     back = log.wait(wake);
     return () => back?.();
+  }
+}
+
+async function described(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (cause) {
+    throw new MeshringError('io', `redex: compact: io: ${messageOf(cause)}`, { cause });
   }
 }

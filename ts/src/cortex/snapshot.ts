@@ -1,9 +1,30 @@
 /** Snapshot and bundle bytes (51 §4.3, §5). */
 import { MeshringError, wrongType } from '../errors.js';
-import { type CortexSnapshot, cortexError, type Start } from './fold.js';
+import { cortexError } from './errors.js';
 import type { Model } from './model.js';
 import { DecodeError, Reader, Writer } from './postcard.js';
-import { high, join, low, U64_MAX } from './u64.js';
+import { high, join, low, U64_MAX, u64 } from './u64.js';
+
+/** A model's state as bytes, and the sequence up to which the log is in it. */
+export interface CortexSnapshot {
+  stateBytes: Buffer;
+  /** Undefined when nothing was applied; `null` is accepted when restoring. */
+  lastSeq?: bigint;
+}
+
+/** Where a fold starts. */
+export interface Start {
+  /** First value of the counter of own writes. */
+  readonly counter: bigint;
+  /** Highest sequence that the state has in it already. */
+  readonly lastSeq: bigint | undefined;
+}
+
+/** A snapshot as the caller gave it: unchecked. */
+export interface Given {
+  readonly stateBytes: Uint8Array;
+  readonly lastSeq?: bigint | null | undefined;
+}
 
 function checkBytes(method: string, bytes: unknown): Uint8Array {
   if (bytes instanceof Uint8Array) return bytes;
@@ -27,12 +48,12 @@ export function restore<Row extends { readonly id: bigint }>(
   model: Model<Row>,
   name: string,
   context: string,
-  stateBytes: Uint8Array,
-  lastSeq: bigint | undefined,
+  given: Given,
 ): Start {
   const fail = (detail: string, cause?: unknown) =>
     cortexError('restore-failed', `${context}: redex: encode failed: ${detail}`, cause);
-  checkBytes('openFromSnapshot', stateBytes);
+  const lastSeq = given.lastSeq === undefined || given.lastSeq === null ? undefined : u64(given.lastSeq);
+  const stateBytes = checkBytes('openFromSnapshot', given.stateBytes);
   const reader = new Reader();
   const { counter, inner } = decoding(
     (detail, cause) => fail(`${name} snapshot unwrap: ${detail}`, cause),

@@ -1,7 +1,8 @@
 import { wrongType } from '../errors.js';
 import { Dispatch } from './event.js';
-import { Fold, type Start } from './fold.js';
+import { Fold } from './fold.js';
 import type { EventLog } from './log.js';
+import type { Start } from './snapshot.js';
 import type { Task, TasksModel } from './tasks-model.js';
 import { high, low, u64 } from './u64.js';
 
@@ -12,16 +13,22 @@ export class TasksFold extends Fold<Task, TasksModel> {
   }
 
   /** Adds a pending task, or puts it in place of the one with this id. */
-  create(id: bigint, title: string, nowNs: bigint): bigint {
+  create(id: bigint | number, title: string, nowNs: bigint | number): bigint {
     return this.#titled('create', Dispatch.TaskCreated, id, title, nowNs);
   }
 
   /** Sets the title. */
-  rename(id: bigint, title: string, nowNs: bigint): bigint {
+  rename(id: bigint | number, title: string, nowNs: bigint | number): bigint {
     return this.#titled('rename', Dispatch.TaskRenamed, id, title, nowNs);
   }
 
-  #titled(operation: 'create' | 'rename', dispatch: number, id: bigint, title: string, nowNs: bigint): bigint {
+  #titled(
+    operation: 'create' | 'rename',
+    dispatch: number,
+    id: bigint | number,
+    title: string,
+    nowNs: bigint | number,
+  ): bigint {
     const key = u64(id);
     const now = u64(nowNs);
     if (typeof title !== 'string') throw wrongType(operation, 'title', title, 'a string', 'StringExpected');
@@ -43,30 +50,12 @@ export class TasksFold extends Fold<Task, TasksModel> {
   }
 
   /** Completes a task. */
-  complete(id: bigint, nowNs: bigint): bigint {
-    const key = u64(id);
-    const now = u64(nowNs);
-    const tail = this.begin('complete');
-    tail.u64(low(key), high(key));
-    tail.u64(low(now), high(now));
-    const seq = this.write('complete', Dispatch.TaskCompleted);
-    if (this.due) {
-      this.model.completed(low(key), high(key), low(now), high(now));
-      this.wrote(seq);
-    }
-    return seq;
+  complete(id: bigint | number, nowNs: bigint | number): bigint {
+    return this.writeStamped('complete', Dispatch.TaskCompleted, id, nowNs, (...at) => this.model.completed(...at));
   }
 
   /** Removes a task. */
-  delete(id: bigint): bigint {
-    const key = u64(id);
-    const tail = this.begin('delete');
-    tail.u64(low(key), high(key));
-    const seq = this.write('delete', Dispatch.TaskDeleted);
-    if (this.due) {
-      this.model.deleted(low(key), high(key));
-      this.wrote(seq);
-    }
-    return seq;
+  delete(id: bigint | number): bigint {
+    return this.writeDeleted(Dispatch.TaskDeleted, id);
   }
 }

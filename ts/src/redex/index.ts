@@ -1,6 +1,6 @@
 /** Append-only logs in memory and on disk. */
 export { Redex as CoreRedex, RedexFile as CoreRedexFile } from './core.js';
-export { Log, type LogBounds, TO_THE_END } from './log.js';
+export { Log, type LogBounds, type LogHome, TO_THE_END } from './log.js';
 export { channelNameFault } from './name.js';
 export { Redex, RedexFile, toRedexError } from './sdk.js';
 export type { LogStorage, StorageLock, StoredEntry, StoredFile } from './storage.js';

@@ -3,7 +3,15 @@ import { MeshringError, messageOf } from '../errors.js';
 import { platform } from '../platform/node.js';
 import { DATA, LENGTH, LogArea } from './area.js';
 import { U64_MAX } from './config.js';
+import type { LogStorage } from './storage.js';
 import type { RedexEvent, RedexFileStats } from './types.js';
+
+/** Where a persistent log lives. */
+export interface LogHome {
+  readonly storage: LogStorage;
+  /** Directory of the channel. */
+  readonly root: string;
+}
 
 /** Positions in a log, read in one step. */
 export interface LogBounds {
@@ -75,6 +83,8 @@ export class Log {
   readonly name: string;
   /** Whether it is mirrored to storage. */
   readonly persistent: boolean;
+  /** Where its files are; null for logs in memory. */
+  readonly home: LogHome | null;
   /** How many managers hold it open. */
   holders = 0;
   /** True after {@link detach}. */
@@ -94,9 +104,10 @@ export class Log {
   #compacting = false;
   #failure: unknown = null;
 
-  constructor(name: string, persistent: boolean, door: LogDoor, raw: RawLog) {
+  constructor(name: string, home: LogHome | null, door: LogDoor, raw: RawLog) {
     this.name = name;
-    this.persistent = persistent;
+    this.persistent = home !== null;
+    this.home = home;
     this.raw = raw;
     this.#area = areaOf(door);
     this.#needsClock = door.logAppender === undefined;
@@ -258,6 +269,11 @@ export class Log {
   /** Moves the next sequence forward, so that the ones below are never given out. */
   advance(next: bigint): void {
     this.raw.advance(next);
+  }
+
+  /** Drops every event below a sequence; the files keep them until the next compaction. */
+  trim(below: bigint): void {
+    this.raw.trim(below);
   }
 
   /** Flushes dat, idx, ts, away from this thread where the platform can. */

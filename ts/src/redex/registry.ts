@@ -35,7 +35,7 @@ const fallback = new MemoryStorage();
 /** A log in memory. */
 export function openMemory(name: string, bounds: FileBounds): Lease {
   const raw = door.openLogMemory(bounds.maxEvents, bounds.maxBytes, bounds.maxAgeMs);
-  const log = new Log(name, false, door, raw);
+  const log = new Log(name, null, door, raw);
   return { log, release: () => log.close() };
 }
 
@@ -55,7 +55,7 @@ export function openPersistent(storage: LogStorage, directory: string, name: str
     const leaving = leavers.get(key);
     if (leaving) describe(() => leaving.closeNow());
     const { raw, from } = openRaw(storage, root, bounds);
-    log = new Log(name, true, from, raw);
+    log = new Log(name, { storage, root: key }, from, raw);
     log.stopFlushing = flushInBackground(log, bounds);
     shared.set(key, log);
   }
@@ -110,13 +110,16 @@ function describe<T>(work: () => T): T {
   }
 }
 
+/** Files of a channel besides its generations; the snapshots are those of CortEX. */
+const OWN_FILE = /^(manifest|manifest\.tmp|~lock|~snapshot-\d{20})$/;
+
 /** Removes a channel's own entries and, when then empty, its folder; child channels stay. */
 export function removeChannel(storage: LogStorage, directory: string, name: string): void {
   const root = `${directory.replace(/\/+$/, '') || '/'}/${name}`;
   describe(() => {
     for (const entry of storage.list(root) ?? []) {
       const path = `${root}/${entry.name}`;
-      if (!entry.isDirectory && /^(manifest|manifest\.tmp|~lock)$/.test(entry.name)) storage.remove(path);
+      if (!entry.isDirectory && OWN_FILE.test(entry.name)) storage.remove(path);
       if (entry.isDirectory && /^(v\d{10}|~damaged-.*)$/.test(entry.name)) removeGeneration(storage, path);
     }
     if (storage.list(root)?.length === 0) storage.remove(root);

@@ -103,6 +103,47 @@ describe('a worker thread', () => {
   });
 });
 
+describe('a worker thread that compacts', () => {
+  it('what the main thread had not folded by then', () => {
+    const worker = join(folder, 'compacting-worker.cjs');
+    const directory = mkdtempSync(join(tmpdir(), 'meshring-cortex-compact-'));
+    writeFileSync(
+      worker,
+      `const { workerData } = require('node:worker_threads');
+       const { NetDb } = require(${JSON.stringify(bundle)});
+       (async () => {
+         const config = { originHash: 9n, persistentDir: ${JSON.stringify(directory)}, persistent: true, withTasks: true };
+         const db = await NetDb.open(config);
+         db.tasks.delete(0n);
+         for (let i = 1; i < 3000; i++) db.tasks.create(BigInt(i), 'from the worker', 1n);
+         await db.compact();
+         db.tasks.create(3000n, 'after it', 1n);
+         db.close();
+         Atomics.store(workerData, 0, 1);
+         Atomics.notify(workerData, 0);
+       })();`,
+    );
+    const done = run(
+      'compacted-elsewhere',
+      `const { Worker } = require('node:worker_threads');
+       const config = { originHash: 7n, persistentDir: ${JSON.stringify(directory)}, persistent: true, withTasks: true };
+       const db = await NetDb.open(config);
+       db.tasks.create(0n, 'removed by the worker', 1n);
+       const watch = (await db.tasks.watch())[Symbol.asyncIterator]();
+       console.log((await watch.next()).value.length);
+       const flag = new Int32Array(new SharedArrayBuffer(4));
+       new Worker(${JSON.stringify(worker)}, { workerData: flag });
+       Atomics.wait(flag, 0, 0);
+       const next = watch.next();
+       console.log((await next).value.length, db.tasks.count(), db.tasks.exists(0n), db.tasks.foldErrors());
+       console.log(db.tasks.create(1n, 'x', 1n), db.tasks.snapshot().lastSeq);
+       db.close();`,
+    );
+    rmSync(directory, { recursive: true, force: true });
+    expect([done.stderr, done.stdout]).toEqual(['', '1\n3000 3000 false 0n\n3002n 3002n\n']);
+  });
+});
+
 describe('a burst of a million writes in one tick', () => {
   it('is folded', async () => {
     const tasks = await TasksAdapter.open(new Redex(), 1n);
@@ -115,7 +156,13 @@ describe('a burst of a million writes in one tick', () => {
 });
 
 describe('a process that is killed', () => {
-  it('loses no write that had returned, and the fold goes on from there', async () => {
+  it.each([
+    ['as it writes', ''],
+    [
+      'as it compacts again and again',
+      'if (i % 400 === 0) { compacting = compacting.then(() => db.compact()); await null; }',
+    ],
+  ])('%s loses no write that had returned, and the fold goes on from there', async (_, also) => {
     const directory = mkdtempSync(join(tmpdir(), 'meshring-cortex-kill-'));
     const file = join(folder, 'killed.cjs');
     writeFileSync(
@@ -125,9 +172,12 @@ describe('a process that is killed', () => {
          const persistentDir = ${JSON.stringify(directory)};
          const db = await NetDb.open({ originHash: 7n, persistentDir, persistent: true, withTasks: true });
          const first = db.tasks.count();
+         let compacting = Promise.resolve();
          for (let i = first; ; i++) {
            db.tasks.create(BigInt(i), 'task ' + i, BigInt(i));
            if (i % 50 === 0) require('node:fs').writeSync(1, i + '\\n');
+           ${also}
+           if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
          }
        })();`,
     );
@@ -146,6 +196,7 @@ describe('a process that is killed', () => {
         const count = db.tasks?.count() ?? 0;
         expect(count).toBeGreaterThan(acknowledged);
         const last = BigInt(count - 1);
+        for (let id = 0n; id < last; id++) if (!db.tasks?.exists(id)) expect.fail(`task ${id} of ${count} is missing`);
         expect(db.tasks?.get(last)).toEqual({
           id: last,
           title: `task ${last}`,
