@@ -677,6 +677,13 @@ class RawLog {
       wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
     }
   }
+  /**
+   * See there.
+   * @param {bigint} below
+   */
+  trim(below) {
+    wasm.rawlog_trim(this.__wbg_ptr, below);
+  }
 }
 if (Symbol.dispose) RawLog.prototype[Symbol.dispose] = RawLog.prototype.free;
 class RawMesh {

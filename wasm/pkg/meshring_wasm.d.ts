@@ -249,6 +249,10 @@ export class RawLog {
      * See there.
      */
     stats(): string;
+    /**
+     * See there.
+     */
+    trim(below: bigint): void;
 }
 
 /**
@@ -560,6 +564,7 @@ export interface InitOutput {
     readonly rawlog_read: (a: number, b: bigint, c: bigint, d: number) => number;
     readonly rawlog_shut: (a: number) => void;
     readonly rawlog_stats: (a: number) => [number, number];
+    readonly rawlog_trim: (a: number, b: bigint) => void;
     readonly rawmesh_accept: (a: number, b: number, c: bigint, d: number) => [number, number, number];
     readonly rawmesh_addRoute: (a: number, b: number, c: bigint, d: number, e: number) => [number, number];
     readonly rawmesh_block: (a: number, b: number, c: number, d: number) => [number, number];

@@ -75,6 +75,7 @@ export const rawlog_payload: (a: number, b: bigint) => [number, number];
 export const rawlog_read: (a: number, b: bigint, c: bigint, d: number) => number;
 export const rawlog_shut: (a: number) => void;
 export const rawlog_stats: (a: number) => [number, number];
+export const rawlog_trim: (a: number, b: bigint) => void;
 export const rawmesh_accept: (a: number, b: number, c: bigint, d: number) => [number, number, number];
 export const rawmesh_addRoute: (a: number, b: number, c: bigint, d: number, e: number) => [number, number];
 export const rawmesh_block: (a: number, b: number, c: number, d: number) => [number, number];
