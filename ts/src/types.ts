@@ -1,5 +1,6 @@
 /** Types of the event bus (module `types`). Fields marked + are additions to the published 0.19.0 types. */
 import type { Filter } from './bus/filter.js';
+import type { MeshNode } from './mesh/index.js';
 
 /** What happens when a shard's ring is full (10 §3.4). */
 export type BackpressureMode = 'drop_newest' | 'drop_oldest' | 'fail_producer';
@@ -135,12 +136,28 @@ export interface MeshOptions {
   packetPoolSize?: number;
 }
 
+/**
+ * Options of the channels of a mesh node (+): emitted events are published on the channel that their field `_channel` names,
+ * as typed channels write it; what arrives on subscribed channels is read, with `_channel` set in JSON objects.
+ */
+export interface ChannelsOptions {
+  /** The mesh node. It stays open when the bus is shut down. */
+  node: MeshNode;
+  /** Channel of events that name none. Without it such events are lost: `flush` and `shutdown` reject, `stats` counts. */
+  publish?: string;
+  /** Channels that are read, names or wildcards like `sensors/*`. Default: whatever the node is subscribed to. */
+  channels?: readonly string[];
+  /** Default: the channel's `reliable`, else `'fire_and_forget'`. */
+  reliability?: 'fire_and_forget' | 'reliable';
+}
+
 /** Where a node's events go and come from. */
 export type Transport =
   | ({ type: 'memory' } & MemoryOptions)
   | ({ type: 'redis' } & RedisOptions)
   | ({ type: 'jetstream' } & JetStreamOptions)
-  | ({ type: 'mesh' } & MeshOptions);
+  | ({ type: 'mesh' } & MeshOptions)
+  | ({ type: 'channels' } & ChannelsOptions);
 
 /** Where an accepted event went. */
 export interface Receipt {
@@ -172,6 +189,8 @@ export interface Stats {
   eventsReceived?: bigint;
   /** + Mesh: events that arrived and found the receive queue full. */
   eventsLost?: bigint;
+  /** + Channels: events that named no channel. */
+  eventsUnrouted?: bigint;
   /** + Redis: false when the server refuses scripts. */
   exactlyOnce?: boolean;
 }

@@ -20,6 +20,7 @@ export type {
   TokenProvider,
   TokenSource,
 } from './control/index.js';
+export { patternMatcher } from './control/index.js';
 export type { MeshConfig, PeerEvent, PeerInfo } from './core-node.js';
 export { CoreNode } from './core-node.js';
 export type { EventFilter, MeshEvent } from './inbox.js';

@@ -32,6 +32,7 @@ export const platform: Platform = {
         break;
       case 'redis':
       case 'jetstream':
+      case 'channels':
         break;
       default:
         throw new MeshringError(

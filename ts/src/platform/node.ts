@@ -87,6 +87,10 @@ export const platform: Platform = {
         const { MeshTransport } = await import('../bus/mesh/index.js');
         return new MeshTransport(options, config);
       }
+      case 'channels': {
+        const { ChannelsTransport } = await import('../bus/mesh/index.js');
+        return new ChannelsTransport(options, config);
+      }
       default:
         throw new MeshringError(
           'invalid-config',

@@ -64,10 +64,12 @@ export class Nodes {
     return a.connect(b.localAddress(), b.publicKey(), b.nodeId());
   }
 
-  /** Two nodes with a session. */
+  /** Two nodes with a session that both know of. */
   async pair(a: object = {}, b: object = {}): Promise<[publisher: MeshNode, subscriber: MeshNode]> {
     const nodes: [MeshNode, MeshNode] = [await this.make(a), await this.make(b)];
+    const joined = new Promise<void>((resolve) => nodes[0].on('peer', () => resolve()));
     await this.join(nodes[1], nodes[0]);
+    await joined;
     return nodes;
   }
 

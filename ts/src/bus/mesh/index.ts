@@ -1,2 +1,3 @@
-/** One encrypted peer over UDP (11 §8). */
+/** Encrypted peers over UDP: one of them (11 §8), or the channels of a mesh node. */
+export { ChannelsTransport } from './channels.js';
 export { MeshTransport } from './transport.js';

@@ -53,6 +53,15 @@ export function prefixOf(pattern: string): string | undefined {
   return channelNameProblem(prefix) === undefined ? prefix : undefined;
 }
 
+/** Tells which names a name or wildcard stands for; throws for anything else. */
+export function patternMatcher(pattern: string): (name: string) => boolean {
+  const prefix = prefixOf(pattern);
+  if (prefix !== undefined) return (name) => isBelow(prefix, name);
+  const problem = channelNameProblem(pattern);
+  if (problem !== undefined) throw channelFailure('invalid-name', `invalid name: ${problem}`);
+  return (name) => name === pattern;
+}
+
 const patternOf = (prefix: string): string => (prefix === '' ? '*' : `${prefix}/*`);
 const key = (publisher: bigint, prefix: string): string => `${publisher}:${prefix}`;
 

@@ -1,0 +1,213 @@
+/** The channels of a mesh node as a bus: what is emitted is published, what arrives on subscribed channels is read. */
+import { CounterNames, type RawBus, settingsOf } from '../../backend/bus.js';
+import { door } from '../../backend/choose.js';
+import { channelNameProblem } from '../../channel-name/index.js';
+import { MeshringError, messageOf } from '../../errors.js';
+import { delay } from '../../flow/index.js';
+import { type MeshEvent, MeshNode, patternMatcher } from '../../mesh/index.js';
+import type { ChannelsOptions, NetNodeConfig } from '../../types.js';
+import { DEFAULT_BYTES, resolveConfig } from '../config.js';
+import { type Batch, type InboundLog, type ShardPage, type Transport, TransportError } from '../transport.js';
+import { channelOf, withChannel } from './channel-mark.js';
+import { MESH_EVENT_BYTES } from './limits.js';
+
+/** Nothing is staged in the log of inbound events: the smallest ring serves. */
+const RING_BYTES = 1 << 16;
+/** How long a publish that the channel's rate refused waits, ms. */
+const RATE_WAIT_MS = 20;
+/** Bytes before the frames of a packet (native/src/port/batch.rs). */
+const PACKET_HEAD = 40;
+const NO_CHANNEL = 'an event names no channel: set `_channel` in it, or the option `publish`';
+
+function invalid(text: string): MeshringError {
+  return new MeshringError('invalid-config', text);
+}
+
+function checkOptions({ node, publish, channels, reliability }: ChannelsOptions): void {
+  if (!(node instanceof MeshNode)) throw invalid('Invalid transport: node must be a MeshNode');
+  const problem = publish === undefined ? undefined : channelNameProblem(publish);
+  if (problem !== undefined) throw invalid(`Invalid transport: publish: ${problem}`);
+  if (channels !== undefined && !Array.isArray(channels)) throw invalid('Invalid transport: channels must be an array');
+  if (reliability !== undefined && reliability !== 'fire_and_forget' && reliability !== 'reliable') {
+    throw invalid(`Invalid transport: reliability must be fire_and_forget or reliable, got ${String(reliability)}`);
+  }
+}
+
+/** One record per event, as the log of inbound events takes them. */
+function packed(events: readonly { stream: bigint; bytes: Uint8Array }[]): Uint8Array {
+  const size = events.reduce((sum, { bytes }) => sum + PACKET_HEAD + 4 + bytes.length, 0);
+  const out = new Uint8Array(size);
+  const view = new DataView(out.buffer);
+  let at = 0;
+  for (const { stream, bytes } of events) {
+    view.setUint16(at + 4, 1, true);
+    view.setUint32(at + 12, 4 + bytes.length, true);
+    view.setBigUint64(at + 24, stream, true);
+    view.setUint32(at + PACKET_HEAD, bytes.length, true);
+    out.set(bytes, at + PACKET_HEAD + 4);
+    at += PACKET_HEAD + 4 + bytes.length;
+  }
+  return out;
+}
+
+/** Transport `{ type: 'channels' }`. */
+export class ChannelsTransport implements Transport {
+  readonly name = 'channels';
+  readonly maxEventBytes = MESH_EVENT_BYTES;
+  readonly #options: ChannelsOptions;
+  readonly #config: NetNodeConfig;
+  /** Which channels are read. */
+  readonly #reads: (name: string) => boolean;
+  readonly #readers = new Set<() => void>();
+  /** Batches under way, by shard: one that takes too long is asked for again and not sent again. */
+  readonly #jobs = new Map<number, { readonly sequence: bigint; readonly done: Promise<void> }>();
+  readonly #abort = new AbortController();
+  readonly #begun = performance.now();
+  #log: RawBus | undefined;
+  #stopReading: () => void = () => {};
+  #unrouted = 0n;
+  #final: Record<string, unknown> | undefined;
+
+  constructor(options: ChannelsOptions, config: NetNodeConfig) {
+    checkOptions(options);
+    const wanted = options.channels?.map(patternMatcher) ?? [() => true];
+    this.#reads = (name) => wanted.some((matches) => matches(name));
+    this.#options = options;
+    this.#config = config;
+  }
+
+  get inbound(): InboundLog | undefined {
+    const raw = this.#log;
+    return raw && { raw, onAppend: (callback) => this.#readers.add(callback) };
+  }
+
+  async init(): Promise<void> {
+    const { settings, bufferCapacity, shards } = resolveConfig(this.#config, door.memory === undefined);
+    const core = MeshNode.coreOf(this.#options.node);
+    if (core.closed) throw new TransportError('fatal', 'the mesh node has been shut down');
+    this.#log = new door.Bus(
+      settingsOf({
+        ...settings,
+        queue: false,
+        mode: 'drop_oldest',
+        maxEvents: bufferCapacity,
+        maxBytes: Math.max(1, Math.floor(DEFAULT_BYTES / shards)),
+        ringBytes: RING_BYTES,
+      }),
+    );
+    this.#stopReading = core.inbox.onEvents((events) => this.#append(events), { channel: this.#reads });
+  }
+
+  #append(events: readonly MeshEvent[]): void {
+    const log = this.#log;
+    if (!log || this.#final) return;
+    log.tick?.((performance.now() - this.#begun) * 1e6);
+    log.placePackets(
+      packed(
+        events.map(({ streamId, bytes, channel }) => ({
+          stream: streamId,
+          // Whatever a publisher wrote there: the channel is the one that it came on.
+          bytes: channel === undefined ? bytes : withChannel(bytes, channel),
+        })),
+      ),
+    );
+    for (const wake of this.#readers) wake();
+  }
+
+  onBatch(batch: Batch): Promise<void> {
+    const before = this.#jobs.get(batch.shardId);
+    if (before?.sequence === batch.sequenceStart) return before.done;
+    const done = this.#publishAll(batch).finally(() => {
+      if (this.#jobs.get(batch.shardId)?.done === done) this.#jobs.delete(batch.shardId);
+    });
+    this.#jobs.set(batch.shardId, { sequence: batch.sequenceStart, done });
+    return done;
+  }
+
+  /** Publishes runs of events of the same channel, in order. */
+  async #publishAll({ count, data, ends }: Batch): Promise<void> {
+    let failed = 0;
+    let failure: string | undefined;
+    let run: Uint8Array[] = [];
+    let channel: string | undefined;
+    const send = async () => {
+      if (run.length === 0) return;
+      const problem = channel === undefined ? NO_CHANNEL : await this.#publish(channel, run);
+      if (channel === undefined) this.#unrouted += BigInt(run.length);
+      if (problem !== undefined) {
+        failed += run.length;
+        failure = problem;
+      }
+      run = [];
+    };
+    for (let n = 0; n < count; n++) {
+      const event = data.subarray(n === 0 ? 0 : ends[n - 1], ends[n]);
+      const named = channelOf(event);
+      const to = named !== undefined && channelNameProblem(named) === undefined ? named : this.#options.publish;
+      if (to !== channel) {
+        await send();
+        channel = to;
+      }
+      run.push(event);
+    }
+    await send();
+    if (failure !== undefined) throw new TransportError('fatal', failure, { stored: count - failed });
+  }
+
+  /** Publishes as soon as rate and credit allow it; the reason when that is not possible. */
+  async #publish(channel: string, payloads: readonly Uint8Array[]): Promise<string | undefined> {
+    const { node, reliability } = this.#options;
+    const control = MeshNode.controlOf(node);
+    const how = { onFailure: 'collect', onBackpressure: 'wait', ...(reliability ? { reliability } : {}) } as const;
+    for (;;) {
+      try {
+        await control.publish(channel, payloads, how);
+        return undefined;
+      } catch (error) {
+        const limited = error instanceof MeshringError && error.kind === 'rate-limited';
+        if (!limited || this.#abort.signal.aborted) return messageOf(error);
+      }
+      try {
+        await delay(RATE_WAIT_MS, { signal: this.#abort.signal });
+      } catch {
+        // Shut down: tried once more, and then given up.
+      }
+    }
+  }
+
+  /** Batches are published one by one: nothing is left to wait for. */
+  async flush(): Promise<void> {}
+
+  async shutdown(): Promise<void> {
+    if (this.#final) return;
+    this.#abort.abort();
+    this.#stopReading();
+    this.#final = this.stats();
+    const log = this.#log;
+    log?.close();
+    log?.release?.();
+    log?.free?.();
+  }
+
+  async pollShard(): Promise<ShardPage> {
+    throw new TransportError('fatal', 'inbound events are in the log');
+  }
+
+  checkId(): string | undefined {
+    return undefined;
+  }
+
+  healthy(): boolean {
+    return !MeshNode.coreOf(this.#options.node).closed;
+  }
+
+  stats(): Record<string, unknown> {
+    if (this.#final || !this.#log) return this.#final ?? {};
+    const counters = this.#log.counters();
+    return {
+      eventsReceived: counters[CounterNames.indexOf('ingested')],
+      eventsExpired: counters[CounterNames.indexOf('expired')],
+      eventsUnrouted: this.#unrouted,
+    };
+  }
+}
