@@ -421,15 +421,26 @@ fn over_a_relay() {
         // Minutes later it is still there: signs of life travel over the relay too.
         sim.run_for(60 * SECOND);
         assert!(sim.are_connected(0, 2));
-        // When the direct path opens, the session moves to it.
+        // When the direct path opens, the session moves to it, with its streams.
         sim.heal();
-        let direct = sim.run_while(5 * SECOND, |sim| {
-            let now = sim.time(0);
-            let address = Link::Udp(sim.nodes[2].address);
-            sim.nodes[0].engine.add_route(now, far, address);
-            false
+        let near = sim.nodes[0].id;
+        let moved = sim.run_while(5 * SECOND, |sim| {
+            let (now, address) = (sim.time(0), Link::Udp(sim.nodes[2].address));
+            assert!(sim.nodes[0].engine.try_path(now, far, address));
+            sim.touch(0);
+            sim.nodes[0].engine.peer(far).unwrap().relayed || sim.nodes[2].engine.peer(near).unwrap().relayed
         });
-        assert!(direct);
+        assert!(moved);
+        let (relayed, before) = (sim.nodes[1].engine.stats().forwarded, traffic[0].sent);
+        for one in &mut traffic {
+            one.send(&mut sim, 20, 100);
+        }
+        let done = sim.run_while(5 * SECOND, |sim| {
+            collect(sim, &mut traffic);
+            traffic.iter().any(|one| one.received < one.sent)
+        });
+        assert!(done && traffic[0].sent > before);
+        assert!(sim.nodes[1].engine.stats().forwarded < relayed + 20);
     });
 }
 

@@ -229,6 +229,27 @@ impl RawMesh {
     }
 
     /// See the door.
+    #[wasm_bindgen(js_name = sendKeepAlive)]
+    pub fn send_keep_alive(&mut self, now: f64, link: &str) -> Result<(), JsError> {
+        let link = parse_link(link).ok_or_else(|| failed("bad-address"))?;
+        self.0.engine().send_keep_alive(now as u64, link);
+        Ok(())
+    }
+
+    /// See the door.
+    #[wasm_bindgen(js_name = expectKeepAlive)]
+    pub fn expect_keep_alive(&mut self, link: &str, sender: Option<u64>) -> bool {
+        self.0.expect_keep_alive(link, sender)
+    }
+
+    /// See the door.
+    #[wasm_bindgen(js_name = tryPath)]
+    pub fn try_path(&mut self, now: f64, peer: u64, link: &str) -> Result<bool, JsError> {
+        let link = parse_link(link).ok_or_else(|| failed("bad-address"))?;
+        Ok(self.0.engine().try_path(now as u64, peer, link))
+    }
+
+    /// See the door.
     pub fn block(&mut self, link: &str, blocked: bool) -> Result<(), JsError> {
         let link = parse_link(link).ok_or_else(|| failed("bad-address"))?;
         if blocked {

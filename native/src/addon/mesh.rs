@@ -373,6 +373,31 @@ impl RawMesh {
 
     /// See the door.
     #[napi(catch_unwind)]
+    pub fn send_keep_alive(&self, now: f64, link: String) -> Result<()> {
+        let link = parse_link(&link).ok_or_else(|| failed("bad-address"))?;
+        self.call(now, |port, now| port.engine().send_keep_alive(now, link));
+        Ok(())
+    }
+
+    /// See the door.
+    #[napi(catch_unwind)]
+    pub fn expect_keep_alive(&self, link: String, sender: Option<BigInt>) -> Result<bool> {
+        let sender = sender.as_ref().map(id).transpose()?;
+        Ok(self.call(0.0, |port, _| port.expect_keep_alive(&link, sender)))
+    }
+
+    /// See the door.
+    #[napi(catch_unwind)]
+    pub fn try_path(&self, now: f64, peer: BigInt, link: String) -> Result<bool> {
+        let (peer, link) = (
+            id(&peer)?,
+            parse_link(&link).ok_or_else(|| failed("bad-address"))?,
+        );
+        Ok(self.call(now, |port, now| port.engine().try_path(now, peer, link)))
+    }
+
+    /// See the door.
+    #[napi(catch_unwind)]
     pub fn block(&self, link: String, blocked: bool) -> Result<()> {
         let link = parse_link(&link).ok_or_else(|| failed("bad-address"))?;
         self.call(0.0, |port, _| {

@@ -113,7 +113,7 @@ pub enum Event {
     },
     /// Frames of a known subprotocol.
     Message(Delivery),
-    /// A keep-alive arrived.
+    /// A keep-alive that was awaited arrived.
     KeepAlive {
         /// From there.
         from: SocketAddr,
@@ -219,6 +219,8 @@ pub struct Stats {
     pub unknown_subprotocol: u64,
     /// Control messages that could not be read.
     pub bad_control: u64,
+    /// Keep-alives that nobody awaited.
+    pub keep_alives_dropped: u64,
     /// Packets sent again.
     pub retransmitted: u64,
     /// Times that lost credit was taken back.

@@ -22,6 +22,7 @@ mod liveness;
 mod output;
 mod path;
 mod peer;
+mod punch;
 mod receive;
 mod send;
 mod timers;
@@ -46,6 +47,7 @@ use connect::Connect;
 use forward::Forwards;
 use output::Output;
 use peer::Peer;
+use punch::Expected;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::{Timer, Timers};
 use transmit::Flow;
@@ -76,6 +78,7 @@ pub struct Engine {
     accepts: BTreeMap<u64, Accept>,
     ephemerals: SeenEphemerals,
     blocked: BTreeSet<Link>,
+    expected: Expected,
     out: Output,
     flows: VecDeque<Flow>,
     forwards: Forwards,
@@ -110,6 +113,7 @@ impl Engine {
             accepts: BTreeMap::new(),
             ephemerals: SeenEphemerals::default(),
             blocked: BTreeSet::new(),
+            expected: Expected::default(),
             out: Output::default(),
             flows: VecDeque::new(),
             forwards: Forwards::default(),

@@ -104,6 +104,14 @@ impl PathProbe {
         true
     }
 
+    /// The token for a challenge at an address: of the one under way there, or `fresh`; none while another address is verified.
+    pub fn challenge_for(&mut self, now: u64, link: Link, fresh: u64) -> Option<u64> {
+        match self.challenge {
+            Some((at, token, until)) if at == link && until > now => Some(token),
+            _ => self.challenge(now, link, fresh).then_some(fresh),
+        }
+    }
+
     /// Whether this answers the challenge from the address it was sent to.
     pub fn answered(&mut self, now: u64, link: Link, token: u64) -> bool {
         let right = self
@@ -149,6 +157,8 @@ mod tests {
         let mut probe = PathProbe::new(0, FAR, false, true);
         assert!(probe.challenge(0, Link::Channel(1), 7));
         assert!(!probe.challenge(1, Link::Channel(2), 8));
+        assert_eq!(probe.challenge_for(1, Link::Channel(1), 9), Some(7));
+        assert_eq!(probe.challenge_for(1, Link::Channel(2), 9), None);
         assert!(!probe.answered(1, Link::Channel(2), 7));
         assert!(!probe.answered(1, Link::Channel(1), 8));
         assert!(probe.answered(1, Link::Channel(1), 7));

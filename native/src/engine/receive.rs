@@ -43,14 +43,7 @@ impl Engine {
             Some(kind) if self.config.bus && !matches!(kind, Datagram::Direct(_)) => {
                 self.out.stats.junk += 1;
             }
-            Some(Datagram::KeepAlive(beat)) => {
-                if let Link::Udp(from) = link {
-                    self.out.event(Event::KeepAlive {
-                        from,
-                        sender: beat.sender,
-                    });
-                }
-            }
+            Some(Datagram::KeepAlive(beat)) => self.on_keep_alive(link, &beat),
             Some(Datagram::Pingwave(wave)) => self.on_pingwave(link, &wave),
             Some(Datagram::Routed(route)) if route.dest == self.config.node_id => {
                 let packet = &mut bytes[ROUTE_LEN..];

@@ -331,6 +331,7 @@ impl Port {
             ("messagesDropped", s.messages_dropped),
             ("unknownSubprotocol", s.unknown_subprotocol),
             ("badControl", s.bad_control),
+            ("keepAlivesDropped", s.keep_alives_dropped),
             ("retransmitted", s.retransmitted),
             ("creditReclaimed", s.credit_reclaimed),
             ("inboundEvents", events as u64),
@@ -341,6 +342,14 @@ impl Port {
             .map(|(name, value)| format!("\"{name}\":{value}"))
             .collect();
         format!("{{{}}}", list.join(","))
+    }
+
+    /// See [`Engine::expect_keep_alive`]; false also when the link is no UDP address.
+    pub fn expect_keep_alive(&mut self, link: &str, sender: Option<u64>) -> bool {
+        match parse_link(link) {
+            Some(Link::Udp(from)) => self.engine.expect_keep_alive(from, sender),
+            _ => false,
+        }
     }
 
     /// Things that happened, and messages of subprotocols; empty when there is nothing.

@@ -90,6 +90,12 @@ export interface RawMesh {
   addRoute(now: number, dest: bigint, link: string): void;
   /** Offers a route that another node vouched for; it replaces a worse or an expired one only. `metric` = hops + 2. */
   learnRoute(now: number, dest: bigint, link: string, metric: number): void;
+  /** Sends the datagram that opens a hole in a NAT. */
+  sendKeepAlive(now: number, link: string): void;
+  /** The next such datagram of that node from that address is told; others never are. Without a node: no longer. `false`: too many. */
+  expectKeepAlive(link: string, sender?: bigint): boolean;
+  /** Tries to move a session to a direct path; `false` when the peer can't. Success is told as `moved`. */
+  tryPath(now: number, peer: bigint, link: string): boolean;
   /** Drops everything from and to a link, or no longer. */
   block(link: string, blocked: boolean): void;
   /** What happened and messages of subprotocols, as records (native/src/port/batch.rs). */

@@ -38,6 +38,12 @@ export interface MeshConfig {
   unsolicited?: 'queue' | 'drop';
   /** + X25519 secret of 32 bytes that keeps the public key over restarts. Default: new for each node. */
   staticKey?: Uint8Array;
+  /** + On both classes: `ip:port` under which this node is reached from outside. Default: found by probing peers. */
+  reflexOverride?: string;
+  /** + Accepted for compatibility and without effect, as in the published addon: routers are not asked for a mapping. */
+  tryPortMapping?: boolean;
+  /** + Reserved for the WebSocket link: rejects as not available. */
+  gateway?: string;
   /** + Inbound events that wait at most. Default 65536. */
   maxInboundEvents?: number;
   /** + Bytes of them. Default 64 MiB. */
@@ -109,6 +115,7 @@ export class CoreNode {
   readonly #handlers = new Map<number, (packet: Packet) => void>();
   readonly #peerListeners = new Set<(event: PeerEvent) => void>();
   readonly #closeListeners = new Set<() => void>();
+  readonly #keepAliveListeners = new Set<(from: string, sender: bigint) => void>();
   /** Keeps the process alive while something is pending. */
   #holds = 0;
   #holder: ReturnType<typeof setInterval> | undefined;
@@ -129,6 +136,12 @@ export class CoreNode {
 
   /** Checks the options in the specified order and binds the socket. */
   static async create(config: MeshConfig): Promise<CoreNode> {
+    if (config?.gateway !== undefined && config.gateway !== null) {
+      throw new MeshringError(
+        'unsupported',
+        'MeshNode creation failed: the gateway option is not available in this version; give bindAddr instead',
+      );
+    }
     for (const field of ['bindAddr', 'psk'] as const) {
       if (config?.[field] === undefined || config[field] === null) {
         throw new MeshringError('invalid-config', `Missing field \`${field}\``, { code: 'InvalidArg' });
@@ -142,6 +155,9 @@ export class CoreNode {
     }
     if (config.subnet !== undefined && config.subnet !== null) packSubnet(config.subnet);
     if (config.subnetPolicy !== undefined && config.subnetPolicy !== null) compilePolicy(config.subnetPolicy);
+    if (config.reflexOverride !== undefined && config.reflexOverride !== null) {
+      checkAddress('invalid reflex_override', config.reflexOverride);
+    }
     const random = crypto.getRandomValues(new Uint8Array(96));
     const seed = Uint8Array.from(config.identitySeed ?? random.subarray(64));
     if (seed.length !== 32) {
@@ -293,9 +309,17 @@ export class CoreNode {
         else if (what.kind === 'handshake-failed') this.#pending.get(what.id)?.reject(new Error(what.reason));
         else if (what.kind === 'message') this.#handlers.get(what.packet.subprotocol)?.(what.packet);
         else if (what.kind === 'peer') this.#onPeer(what.peer, PEER_WORDS[what.change]);
+        else if (what.kind === 'keep-alive') {
+          for (const listener of this.#keepAliveListeners) listener(what.from, what.sender);
+        }
       }
     }
     this.inbox.pump();
+  }
+
+  /** Tells what the engine has told since it last woke this thread, so that listeners know what `peers` shows. */
+  catchUp(): void {
+    this.#onWake();
   }
 
   #onPeer(id: bigint, type: PeerEvent['type']): void {
@@ -308,6 +332,12 @@ export class CoreNode {
   onPeer(listener: (event: PeerEvent) => void): () => void {
     this.#peerListeners.add(listener);
     return () => this.#peerListeners.delete(listener);
+  }
+
+  /** Calls the listener for each awaited keep-alive; returns the function that ends it. */
+  onKeepAlive(listener: (from: string, sender: bigint) => void): () => void {
+    this.#keepAliveListeners.add(listener);
+    return () => this.#keepAliveListeners.delete(listener);
   }
 
   /** Calls the listener once at shutdown; returns the function that ends it. */

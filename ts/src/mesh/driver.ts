@@ -11,6 +11,8 @@ export interface MeshDriver {
   readonly raw: RawMesh;
   /** `ip:port` that was bound. */
   readonly address: string;
+  /** Whether it sends datagrams to any address, as NAT traversal needs it. */
+  readonly datagrams: boolean;
   /** Monotonic microseconds of the engine. */
   now(): number;
   /** Sends what a call has caused; to be called after each call that can cause something. */
@@ -51,6 +53,7 @@ export async function openDriver(address: string, options: EngineOptions): Promi
     return {
       raw,
       address: raw.localAddress?.() ?? address,
+      datagrams: true,
       now: () => 0,
       flush: () => {},
       onWake: (callback) => raw.onWake?.(callback),
@@ -76,6 +79,7 @@ export async function openDriver(address: string, options: EngineOptions): Promi
 class SocketDriver implements MeshDriver {
   readonly raw: RawMesh;
   readonly address: string;
+  readonly datagrams = true;
   readonly #socket: UdpSocket;
   readonly #begun: number;
   #wake: () => void = () => {};

@@ -1,5 +1,5 @@
 /** `MeshNode`: the facade's mesh node, with error classes. Channels and capabilities are put on top of it. */
-import type { CapabilityFilter, CapabilitySet, ScopeFilter } from '../capabilities/index.js';
+import type { CapabilityFilter, CapabilitySet, NatClass, ScopeFilter } from '../capabilities/index.js';
 import type { ChannelConfig } from '../channels/index.js';
 import { BackpressureError, MeshringError, NotConnectedError } from '../errors.js';
 import type { Token } from '../identity/index.js';
@@ -19,6 +19,7 @@ import {
 } from './control/index.js';
 import type { CoreNode, MeshConfig, PeerEvent, PeerInfo } from './core-node.js';
 import type { EventFilter, MeshEvent } from './inbox.js';
+import type { DirectPath, TraversalStats } from './nat/index.js';
 import { NetMesh, type NodeChanges } from './net-mesh.js';
 import type { NetStream, StreamConfig, StreamStats } from './net-stream.js';
 import type { MeshStoredEvent } from './stored-event.js';
@@ -258,6 +259,59 @@ export class MeshNode {
   /** + Counters: datagrams, drops by cause, retransmissions. */
   stats(): Record<string, number> {
     return this.#mesh.stats();
+  }
+
+  /** What kind of NAT this node is behind; `unknown` before the first classification. */
+  natType(): NatClass {
+    return this.#mesh.natType();
+  }
+
+  /** Own public `ip:port`, as peers saw it last or as it was told; null when unknown. */
+  reflexAddr(): string | null {
+    return this.#mesh.reflexAddr();
+  }
+
+  /** What a node announced about its NAT; `unknown` when nothing. */
+  peerNatType(peerNodeId: bigint): NatClass {
+    return this.#mesh.peerNatType(peerNodeId);
+  }
+
+  /** Asks a peer under which `ip:port` it knows this node; rejects with `traversal: reflex-timeout` after three seconds. */
+  probeReflex(peerNodeId: bigint, opts: { signal?: AbortSignal } = {}): Promise<string> {
+    return this.#mesh.probeReflex(peerNodeId, opts);
+  }
+
+  /** Finds class and address anew by asking two peers. No effect with fewer, or while an override is set. */
+  reclassifyNat(): Promise<void> {
+    return this.#mesh.reclassifyNat();
+  }
+
+  /** Punches and fallbacks so far. */
+  traversalStats(): TraversalStats {
+    return this.#mesh.traversalStats();
+  }
+
+  /**
+   * Reaches a node on the shortest way that the NATs of both allow, arranged by a peer of both, which relays otherwise.
+   * `publicKey`: 64 hex digits or 32 bytes. + Tells which way it is. An existing session is kept.
+   */
+  connectDirect(
+    peerNodeId: bigint,
+    publicKey: string | Uint8Array,
+    coordinator: bigint,
+    opts: { signal?: AbortSignal } = {},
+  ): Promise<{ path: DirectPath }> {
+    return this.#mesh.connectDirect(peerNodeId, publicKey, coordinator, opts);
+  }
+
+  /** This node is reached at `ip:port`: its class is `open`, and peers are no longer asked. */
+  setReflexOverride(external: string): void {
+    this.#mesh.setReflexOverride(external);
+  }
+
+  /** Ends `setReflexOverride`; class and address are unknown again. */
+  clearReflexOverride(): void {
+    this.#mesh.clearReflexOverride();
   }
 
   /**

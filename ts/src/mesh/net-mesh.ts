@@ -1,6 +1,6 @@
 /** `NetMesh`: the lower-level mesh node, whose errors are plain. */
 import { CALL } from '../backend/mesh.js';
-import type { CapabilityFilter, CapabilitySet, ScopeFilter } from '../capabilities/index.js';
+import type { CapabilityFilter, CapabilitySet, NatClass, ScopeFilter } from '../capabilities/index.js';
 import type { ChannelConfig } from '../channels/index.js';
 import { wrongType } from '../errors.js';
 import type { SubnetId } from '../subnets/index.js';
@@ -20,6 +20,7 @@ import {
 } from './control/index.js';
 import { CoreNode, checkTarget, type MeshConfig, type PeerEvent, type PeerInfo, shown } from './core-node.js';
 import type { EventFilter, MeshEvent } from './inbox.js';
+import { type DirectPath, Traversal, type TraversalStats } from './nat/index.js';
 import { type NetStream, openStream, type StreamConfig, type StreamStats, streamStats } from './net-stream.js';
 import { watchPeers } from './peer-watch.js';
 import { checkEvents, pushTo, sendOnStream, sendWithRetries } from './sending.js';
@@ -37,10 +38,12 @@ export interface NodeChanges {
 export class NetMesh {
   readonly #core: CoreNode;
   readonly #control: ControlPlane;
+  readonly #traversal: Traversal;
 
   private constructor(core: CoreNode, config: MeshConfig) {
     this.#core = core;
     this.#control = new ControlPlane(core, config);
+    this.#traversal = new Traversal(core, this.#control.capabilities, config);
   }
 
   /** Binds the socket; nothing is answered before `accept`, `connect` or `start`. */
@@ -135,6 +138,7 @@ export class NetMesh {
   /** Begins heartbeats, pingwaves, relaying, answers to started-node handshakes. */
   async start(): Promise<void> {
     await this.#core.start();
+    this.#traversal.start();
   }
 
   /** Sessions, silent ones included. */
@@ -259,7 +263,61 @@ export class NetMesh {
 
   /** + Counters: datagrams, drops by cause, retransmissions. */
   stats(): Record<string, number> {
-    return { ...(JSON.parse(this.#core.raw.stats()) as Record<string, number>), ...this.#control.stats() };
+    const engine = JSON.parse(this.#core.raw.stats()) as Record<string, number>;
+    return { ...engine, ...this.#control.stats(), ...this.#traversal.stats() };
+  }
+
+  /** What kind of NAT this node is behind; `unknown` before the first classification. */
+  natType(): NatClass {
+    return this.#traversal.natType();
+  }
+
+  /** Own public `ip:port`, as peers saw it last or as it was told; null when unknown. */
+  reflexAddr(): string | null {
+    return this.#traversal.reflexAddr();
+  }
+
+  /** What a node announced about its NAT; `unknown` when nothing. */
+  peerNatType(peerNodeId: bigint): NatClass {
+    return this.#traversal.peerNatType(peerNodeId);
+  }
+
+  /** Asks a peer under which `ip:port` it knows this node; rejects with `traversal: reflex-timeout` after three seconds. */
+  probeReflex(peerNodeId: bigint, opts: { signal?: AbortSignal } = {}): Promise<string> {
+    return this.#traversal.probeReflex(peerNodeId, opts.signal);
+  }
+
+  /** Finds class and address anew by asking two peers. No effect with fewer, or while an override is set. */
+  reclassifyNat(): Promise<void> {
+    return this.#traversal.reclassifyNat();
+  }
+
+  /** Punches and fallbacks so far. */
+  traversalStats(): TraversalStats {
+    return this.#traversal.traversalStats();
+  }
+
+  /**
+   * Reaches a node on the shortest way that the NATs of both allow, arranged by a peer of both, which relays otherwise.
+   * `publicKey`: 64 hex digits or 32 bytes. + Tells which way it is. An existing session is kept.
+   */
+  async connectDirect(
+    peerNodeId: bigint,
+    publicKey: string | Uint8Array,
+    coordinator: bigint,
+    opts: { signal?: AbortSignal } = {},
+  ): Promise<{ path: DirectPath }> {
+    return { path: await this.#traversal.connectDirect(peerNodeId, publicKey, coordinator, opts.signal) };
+  }
+
+  /** This node is reached at `ip:port`: its class is `open`, and peers are no longer asked. */
+  setReflexOverride(external: string): void {
+    this.#traversal.setReflexOverride(external);
+  }
+
+  /** Ends `setReflexOverride`; class and address are unknown again. */
+  clearReflexOverride(): void {
+    this.#traversal.clearReflexOverride();
   }
 
   /**

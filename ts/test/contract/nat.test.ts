@@ -1,0 +1,131 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { NatClass } from '../../src/capabilities/index.js';
+import {
+  decodeAddress,
+  encodeAddress,
+  formatAddress,
+  isSendable,
+  linkOf,
+  parseAddress,
+  type SocketAddress,
+} from '../../src/mesh/nat/address.js';
+import { classify, pairAction } from '../../src/mesh/nat/classify.js';
+import { decodeRendezvous, encodeRendezvous, type Rendezvous } from '../../src/mesh/nat/messages.js';
+import { Waiters } from '../../src/mesh/nat/waiters.js';
+import nat from '../vectors/nat-messages.json';
+
+const hex = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+const unhex = (text: string) => Uint8Array.from(text.match(/../g) ?? [], (two) => Number.parseInt(two, 16));
+
+function address(text: string): SocketAddress {
+  const found = parseAddress(text);
+  if (!found) throw new Error(`${text} is no address`);
+  return found;
+}
+
+function holds(message: Rendezvous, bytes: string): void {
+  expect(hex(encodeRendezvous(message))).toBe(bytes);
+  expect(decodeRendezvous(unhex(bytes))).toEqual(message);
+}
+
+describe('messages of NAT traversal', () => {
+  it.each(nat.reflexResponse)('address $address', ({ address: text, bytes }) => {
+    expect(hex(encodeAddress(address(text)))).toBe(bytes);
+    expect(decodeAddress(unhex(bytes))).toEqual(address(text));
+    expect(formatAddress(address(text))).toBe(text);
+  });
+
+  it.each(nat.punchRequest)('request for $target', ({ target, selfReflex, bytes }) => {
+    holds({ kind: 'request', target: BigInt(target), reflex: address(selfReflex) }, bytes);
+  });
+
+  it.each(nat.punchIntroduce)('introduction of $peer', ({ peer, peerReflex, fireAtMs, bytes }) => {
+    const reflex = address(peerReflex);
+    holds({ kind: 'introduce', peer: BigInt(peer), reflex, fireAtMs: BigInt(fireAtMs) }, bytes);
+  });
+
+  it.each(nat.punchAck)('acknowledgement of $fromPeer', ({ fromPeer, toPeer, punchId, bytes }) => {
+    holds({ kind: 'ack', from: BigInt(fromPeer), to: BigInt(toPeer), punchId }, bytes);
+  });
+
+  it.each(nat.malformed.filter(({ on }) => on !== 'keepalive'))('malformed $on $bytes', ({ on, bytes }) => {
+    const read = on === 'reflex' ? decodeAddress : decodeRendezvous;
+    expect(read(unhex(bytes))).toBeUndefined();
+  });
+
+  it('any bytes are read as the same message again, or not at all', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
+        const message = decodeRendezvous(bytes);
+        if (message) expect(decodeRendezvous(encodeRendezvous(message))).toEqual(message);
+      }),
+    );
+  });
+
+  it('addresses of IPv6 are canonical, and IPv4 within IPv6 is IPv4', () => {
+    expect(formatAddress(address('[2001:DB8:0:0:1:0:0:1]:7'))).toBe('[2001:db8::1:0:0:1]:7');
+    expect(formatAddress(address('[::ffff:192.0.2.1]:7'))).toBe('192.0.2.1:7');
+    expect(linkOf(address('192.0.2.1:7'), address('[::]:1'))).toBe('[::ffff:192.0.2.1]:7');
+    expect(linkOf(address('192.0.2.1:7'), address('0.0.0.0:1'))).toBe('192.0.2.1:7');
+    expect(['1.2.3.4', '1.2.3.4:65536', 'localhost:1', '[::1]', '::1:5'].map(parseAddress)).toEqual(
+      new Array(5).fill(undefined),
+    );
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), fc.integer({ min: 0, max: 65_535 }), (ip, port) => {
+        const text = formatAddress({ ip, port });
+        expect(formatAddress(address(text))).toBe(
+          text.startsWith('[::ffff:') ? formatAddress({ ip: ip.slice(12), port }) : text,
+        );
+      }),
+    );
+  });
+
+  it('nobody is made to send to groups, to nowhere or to itself', () => {
+    const [outside, inside] = [address('10.0.0.1:1'), address('127.0.0.1:1')];
+    for (const text of ['0.0.0.0:1', '224.0.0.1:1', '255.255.255.255:1', '203.0.113.5:0', '[::]:1', '[ff02::1]:1']) {
+      expect(isSendable(address(text), outside)).toBe(false);
+    }
+    for (const text of ['127.0.0.1:1', '[::1]:1']) {
+      expect([isSendable(address(text), outside), isSendable(address(text), inside)]).toEqual([false, true]);
+    }
+    expect(isSendable(address('203.0.113.5:9'), outside)).toBe(true);
+  });
+});
+
+describe('classes', () => {
+  it.each(nat.classify)('bound to $bind and seen as $probes: $class', ({ bind, probes, class: expected }) => {
+    expect(classify(bind, new Map(probes.map(([peer, seen]) => [BigInt(peer as number), seen as string])))).toBe(
+      expected,
+    );
+  });
+
+  it.each(nat.pairAction)('$local and $remote: $action', ({ local, remote, action }) => {
+    expect(pairAction(local as NatClass, remote as NatClass)).toBe(action.replace('single-', '').replace('-punch', ''));
+  });
+});
+
+describe('waiting for a coordinator', () => {
+  it('only the one that was asked is believed', async () => {
+    const waiters = new Waiters<string>();
+    const wait = waiters.wait(1n, 7n);
+    expect(waiters.complete(1n, 8n, 'forged')).toBe(false);
+    expect(waiters.complete(2n, 7n, 'other')).toBe(false);
+    expect(waiters.complete(1n, 7n, 'right')).toBe(true);
+    expect(await wait.value(60_000)).toBe('right');
+    expect(waiters.complete(1n, 7n, 'again')).toBe(false);
+  });
+
+  it('a newer wait takes the place, and the older one cleans up only after itself', async () => {
+    const waiters = new Waiters<string>();
+    const older = waiters.wait(1n, 7n);
+    const newer = waiters.wait(1n, 8n);
+    expect(await older.value(60_000)).toBeUndefined();
+    older.cancel();
+    expect(waiters.complete(1n, 8n, 'right')).toBe(true);
+    expect(await newer.value(60_000)).toBe('right');
+    const late = waiters.wait(1n, 7n);
+    expect(await late.value(0)).toBeUndefined();
+    expect(waiters.has(1n)).toBe(false);
+  });
+});
