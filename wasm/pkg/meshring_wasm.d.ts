@@ -296,6 +296,10 @@ export class RawMesh {
     /**
      * See the door.
      */
+    expectKeepAlive(link: string, sender?: bigint | null): boolean;
+    /**
+     * See the door.
+     */
     flushed(handle: number): number;
     /**
      * See the door.
@@ -352,6 +356,10 @@ export class RawMesh {
     /**
      * See the door.
      */
+    sendKeepAlive(now: number, link: string): void;
+    /**
+     * See the door.
+     */
     sendTo(now: number, peer: bigint, subprotocol: number, frames: Uint8Array | number[], length: number, count: number): number;
     /**
      * See the door.
@@ -389,6 +397,10 @@ export class RawMesh {
      * See the door.
      */
     takeTransmits(now: number): Uint8Array;
+    /**
+     * See the door.
+     */
+    tryPath(now: number, peer: bigint, link: string): boolean;
 }
 
 /**
@@ -573,6 +585,7 @@ export interface InitOutput {
     readonly rawmesh_connect: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: bigint) => [number, number, number];
     readonly rawmesh_disconnect: (a: number, b: number, c: bigint) => number;
     readonly rawmesh_discoveredNodes: (a: number) => number;
+    readonly rawmesh_expectKeepAlive: (a: number, b: number, c: number, d: number, e: bigint) => number;
     readonly rawmesh_flushed: (a: number, b: number) => number;
     readonly rawmesh_handleDatagram: (a: number, b: number, c: number, d: number, e: number, f: number) => [number, number];
     readonly rawmesh_handleTimeout: (a: number, b: number) => void;
@@ -588,6 +601,7 @@ export interface InitOutput {
     readonly rawmesh_routes: (a: number) => [number, number];
     readonly rawmesh_send: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number) => [number, number, number];
     readonly rawmesh_sendBatch: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => number;
+    readonly rawmesh_sendKeepAlive: (a: number, b: number, c: number, d: number) => [number, number];
     readonly rawmesh_sendTo: (a: number, b: number, c: bigint, d: number, e: number, f: number, g: number, h: number) => [number, number, number];
     readonly rawmesh_setWallClock: (a: number, b: number) => void;
     readonly rawmesh_shutdown: (a: number, b: number) => void;
@@ -597,6 +611,7 @@ export interface InitOutput {
     readonly rawmesh_takeDeliveries: (a: number, b: number) => [number, number];
     readonly rawmesh_takeEvents: (a: number) => [number, number];
     readonly rawmesh_takeTransmits: (a: number, b: number) => [number, number];
+    readonly rawmesh_tryPath: (a: number, b: number, c: bigint, d: number, e: number) => [number, number, number];
     readonly redisPage: (a: number, b: number, c: number) => [number, number];
     readonly redisRecords: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number) => [number, number, number, number];
     readonly xxh3: (a: number, b: number) => bigint;

@@ -772,6 +772,19 @@ export class RawMesh {
     }
     /**
      * See the door.
+     * @param {string} link
+     * @param {bigint | null} [sender]
+     * @returns {boolean}
+     */
+    expectKeepAlive(link, sender) {
+        const val2 = BigInt.asIntN(64, (isLikeNone(sender) ? BigInt(0) : sender));
+        const ptr0 = passStringToWasm0(link, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+        const len0 = WASM_VECTOR_LEN;
+        const ret = wasm.rawmesh_expectKeepAlive(this.__wbg_ptr, ptr0, len0, !isLikeNone(sender), val2);
+        return ret !== 0;
+    }
+    /**
+     * See the door.
      * @param {number} handle
      * @returns {number}
      */
@@ -981,6 +994,20 @@ export class RawMesh {
     /**
      * See the door.
      * @param {number} now
+     * @param {string} link
+     */
+    sendKeepAlive(now, link) {
+        const val2 = +now;
+        const ptr0 = passStringToWasm0(link, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+        const len0 = WASM_VECTOR_LEN;
+        const ret = wasm.rawmesh_sendKeepAlive(this.__wbg_ptr, val2, ptr0, len0);
+        if (ret[1]) {
+            throw takeFromExternrefTable0(ret[0]);
+        }
+    }
+    /**
+     * See the door.
+     * @param {number} now
      * @param {bigint} peer
      * @param {number} subprotocol
      * @param {Uint8Array | number[]} frames
@@ -1113,6 +1140,24 @@ export class RawMesh {
         var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
         wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
         return v1;
+    }
+    /**
+     * See the door.
+     * @param {number} now
+     * @param {bigint} peer
+     * @param {string} link
+     * @returns {boolean}
+     */
+    tryPath(now, peer, link) {
+        const val2 = +now;
+        const val3 = BigInt.asIntN(64, peer);
+        const ptr0 = passStringToWasm0(link, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+        const len0 = WASM_VECTOR_LEN;
+        const ret = wasm.rawmesh_tryPath(this.__wbg_ptr, val2, val3, ptr0, len0);
+        if (ret[2]) {
+            throw takeFromExternrefTable0(ret[1]);
+        }
+        return ret[0] !== 0;
     }
 }
 if (Symbol.dispose) RawMesh.prototype[Symbol.dispose] = RawMesh.prototype.free;
