@@ -59,6 +59,25 @@ function readPacket(bytes: Uint8Array, view: DataView, at: number): { packet: Pa
   return { packet, next: at + PACKET_HEAD + length };
 }
 
+/** Records of packets with one event each, as `RawBus.placePackets` takes them: of the head only the stream counts there. */
+export function packetRecords(
+  events: readonly { readonly streamId: bigint; readonly bytes: Uint8Array }[],
+): Uint8Array {
+  const size = events.reduce((sum, { bytes }) => sum + PACKET_HEAD + 4 + bytes.length, 0);
+  const out = new Uint8Array(size);
+  const view = new DataView(out.buffer);
+  let at = 0;
+  for (const { streamId, bytes } of events) {
+    view.setUint16(at + 4, 1, true);
+    view.setUint32(at + 12, 4 + bytes.length, true);
+    view.setBigUint64(at + 24, streamId, true);
+    view.setUint32(at + PACKET_HEAD, bytes.length, true);
+    out.set(bytes, at + PACKET_HEAD + 4);
+    at += PACKET_HEAD + 4 + bytes.length;
+  }
+  return out;
+}
+
 /** Packets of plain events. */
 export function readPackets(bytes: Uint8Array): Packet[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -4,6 +4,7 @@ import { door } from '../../backend/choose.js';
 import { channelNameProblem } from '../../channel-name/index.js';
 import { MeshringError, messageOf } from '../../errors.js';
 import { delay } from '../../flow/index.js';
+import { packetRecords } from '../../mesh/batch.js';
 import { type MeshEvent, MeshNode, patternMatcher } from '../../mesh/index.js';
 import type { ChannelsOptions, NetNodeConfig } from '../../types.js';
 import { DEFAULT_BYTES, resolveConfig } from '../config.js';
@@ -15,8 +16,6 @@ import { MESH_EVENT_BYTES } from './limits.js';
 const RING_BYTES = 1 << 16;
 /** How long a publish that the channel's rate refused waits, ms. */
 const RATE_WAIT_MS = 20;
-/** Bytes before the frames of a packet (native/src/port/batch.rs). */
-const PACKET_HEAD = 40;
 const NO_CHANNEL = 'an event names no channel: set `_channel` in it, or the option `publish`';
 
 function invalid(text: string): MeshringError {
@@ -31,23 +30,6 @@ function checkOptions({ node, publish, channels, reliability }: ChannelsOptions)
   if (reliability !== undefined && reliability !== 'fire_and_forget' && reliability !== 'reliable') {
     throw invalid(`Invalid transport: reliability must be fire_and_forget or reliable, got ${String(reliability)}`);
   }
-}
-
-/** One record per event, as the log of inbound events takes them. */
-function packed(events: readonly { stream: bigint; bytes: Uint8Array }[]): Uint8Array {
-  const size = events.reduce((sum, { bytes }) => sum + PACKET_HEAD + 4 + bytes.length, 0);
-  const out = new Uint8Array(size);
-  const view = new DataView(out.buffer);
-  let at = 0;
-  for (const { stream, bytes } of events) {
-    view.setUint16(at + 4, 1, true);
-    view.setUint32(at + 12, 4 + bytes.length, true);
-    view.setBigUint64(at + 24, stream, true);
-    view.setUint32(at + PACKET_HEAD, bytes.length, true);
-    out.set(bytes, at + PACKET_HEAD + 4);
-    at += PACKET_HEAD + 4 + bytes.length;
-  }
-  return out;
 }
 
 /** Transport `{ type: 'channels' }`. */
@@ -103,9 +85,9 @@ export class ChannelsTransport implements Transport {
     if (!log || this.#final) return;
     log.tick?.((performance.now() - this.#begun) * 1e6);
     log.placePackets(
-      packed(
+      packetRecords(
         events.map(({ streamId, bytes, channel }) => ({
-          stream: streamId,
+          streamId,
           // Whatever a publisher wrote there: the channel is the one that it came on.
           bytes: channel === undefined ? bytes : withChannel(bytes, channel),
         })),
