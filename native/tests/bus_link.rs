@@ -6,16 +6,16 @@ mod sim;
 use meshring::crypto::Key;
 use meshring::engine::{Config, Event, Link, PeerChange, Publish, SendError, BUS_PEER, SECOND};
 use meshring::packet::{put_frame, Frames};
-use meshring::stream::StreamConfig;
+use meshring::stream::{Reliability, StreamConfig};
 use sim::{for_seeds, Sim, Weather};
 
 const RELIABLE: StreamConfig = StreamConfig {
-    reliable: true,
+    reliability: Reliability::Full,
     window: 0,
     weight: 1,
 };
 const LOOSE: StreamConfig = StreamConfig {
-    reliable: false,
+    reliability: Reliability::Once,
     ..RELIABLE
 };
 

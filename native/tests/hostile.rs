@@ -7,12 +7,12 @@ use meshring::crypto::Key;
 use meshring::engine::{Link, Publish, Stats, SECOND};
 use meshring::noise::{mesh_prologue, Initiator};
 use meshring::packet::{flags, put_frame, Header, Pingwave, RouteHeader, HEADER_LEN};
-use meshring::stream::StreamConfig;
+use meshring::stream::{Reliability, StreamConfig};
 use sim::{address, for_seeds, node_id, Rng, Sim};
 use std::net::SocketAddr;
 
 const RELIABLE: StreamConfig = StreamConfig {
-    reliable: true,
+    reliability: Reliability::Full,
     window: 65_536,
     weight: 1,
 };
@@ -42,7 +42,7 @@ fn packet(sim: &mut Sim, event: &[u8]) -> Vec<u8> {
             peer,
             7,
             StreamConfig {
-                reliable: false,
+                reliability: Reliability::Once,
                 ..RELIABLE
             },
         )
@@ -326,7 +326,7 @@ fn many_streams_by_receipt_stay_bounded() {
     let (now, peer) = (sim.time(0), sim.nodes[1].id);
     for stream in 0..20_000u64 {
         let config = StreamConfig {
-            reliable: false,
+            reliability: Reliability::Once,
             ..RELIABLE
         };
         let handle = sim.nodes[0]

@@ -191,6 +191,8 @@ export interface Stats {
   eventsLost?: bigint;
   /** + Channels: events that named no channel. */
   eventsUnrouted?: bigint;
+  /** + Mesh with reliability `'light'`: events sent and given up, because the peer did not acknowledge them within `sessionTimeoutMs`. */
+  lost?: bigint;
   /** + Redis: false when the server refuses scripts. */
   exactlyOnce?: boolean;
 }

@@ -93,12 +93,12 @@ impl RawMesh {
         now: f64,
         peer: u64,
         stream: u64,
-        reliable: bool,
+        reliability: u32,
         window: u32,
         weight: u32,
     ) -> Result<u32, JsError> {
         let config = StreamConfig {
-            reliable,
+            reliability: meshring::port::reliability(reliability),
             window,
             weight: weight.min(255) as u8,
         };

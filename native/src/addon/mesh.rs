@@ -213,13 +213,13 @@ impl RawMesh {
         now: f64,
         peer: BigInt,
         stream: BigInt,
-        reliable: bool,
+        reliability: u32,
         window: u32,
         weight: u32,
     ) -> Result<u32> {
         let (peer, stream) = (id(&peer)?, id(&stream)?);
         let config = StreamConfig {
-            reliable,
+            reliability: crate::port::reliability(reliability),
             window,
             weight: weight.min(255) as u8,
         };

@@ -225,4 +225,6 @@ pub struct Stats {
     pub retransmitted: u64,
     /// Times that lost credit was taken back.
     pub credit_reclaimed: u64,
+    /// Events of light streams that were given up unacknowledged.
+    pub lost: u64,
 }

@@ -2,7 +2,7 @@
 
 use super::peer::Liveness;
 use super::timers::Timer;
-use super::{Engine, Link, PeerChange};
+use super::{Engine, Event, Link, PeerChange};
 use crate::packet::control::Control;
 use crate::packet::Features;
 
@@ -163,7 +163,37 @@ impl Engine {
         }
     }
 
+    /// A light stream is repaired for one session timeout. While the other end is silent nothing is given up: the session may end,
+    /// and its user decides then.
+    fn give_up_overdue(&mut self, id: u64, stream_id: u64) {
+        let (now, patience) = (self.now, self.config.session_timeout);
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return;
+        };
+        let silent = now.saturating_sub(peer.last_received) > 3 * self.config.heartbeat_interval;
+        let Some(stream) = peer.streams.get_mut(stream_id) else {
+            return;
+        };
+        if silent || stream.gives_up_at(patience).is_none_or(|at| at > now) {
+            return;
+        }
+        let out = &mut self.out;
+        let horizon = (now - patience) + 1;
+        let (events, credit) = stream
+            .sender
+            .give_up(horizon, &mut peer.congestion, &mut |payload| out.recycle(payload));
+        if credit > 0 {
+            stream.credit.settle(now, credit);
+        }
+        stream.lost += events;
+        self.out.stats.lost += events;
+        if self.config.bus && stream.sender.is_idle() {
+            self.out.event(Event::Flushed { stream: stream_id });
+        }
+    }
+
     pub(super) fn stream_timer(&mut self, id: u64, stream_id: u64) {
+        self.give_up_overdue(id, stream_id);
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
@@ -184,7 +214,7 @@ impl Engine {
         }
         let mut ask = false;
         if stream.credit.deadline().is_some_and(|at| at <= now) {
-            if extended && stream.config.reliable {
+            if extended && stream.is_acknowledged() {
                 stream.credit.touch(now);
                 ask = true;
             } else if stream.credit.reclaim(now) {

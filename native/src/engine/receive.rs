@@ -2,7 +2,7 @@
 
 use super::event::Delivery;
 use super::peer::Liveness;
-use super::transmit::ACK_NOW;
+use super::transmit::{ACK_NOW, ANY_ORDER};
 use super::{Engine, Event, Link, PeerChange};
 use crate::packet::{
     classify, flags, subprotocol, Datagram, Features, Frames, Grant, Header, RouteHeader, OVERHEAD, ROUTE_LEN,
@@ -10,11 +10,11 @@ use crate::packet::{
 use crate::session::OpenError;
 use crate::stream::ordered::{Arrival, Ordered};
 use crate::stream::rtt::MAX_ACK_DELAY;
-use crate::stream::{Stream, StreamConfig, MAX_STREAMS};
+use crate::stream::{Reliability, Stream, StreamConfig, MAX_STREAMS};
 
 /// Streams which appear by receipt.
 const IMPLICIT: StreamConfig = StreamConfig {
-    reliable: false,
+    reliability: Reliability::Once,
     window: 65_536,
     weight: 1,
 };
@@ -279,7 +279,7 @@ impl Engine {
     }
 }
 
-/// Puts a packet of an acknowledged stream in order. Returns whether the sender should hear at once.
+/// Puts a packet of an acknowledged stream in its place: in order, unless its sender does not ask for that. Returns whether the sender should hear at once.
 fn in_order(
     stream: &mut Stream,
     header: &Header,
@@ -292,7 +292,11 @@ fn in_order(
     let ordered = stream.ordered.get_or_insert_with(|| Ordered::new(floor));
     ready.extend(ordered.skip_to(floor).into_iter().map(|(_, delivery)| delivery));
     let size = delivery.frames.len();
-    let (arrival, back) = ordered.arrive(header.sequence, size, delivery);
+    let (arrival, back) = if header.flags & ANY_ORDER != 0 {
+        ordered.arrive_in_any_order(header.sequence, delivery)
+    } else {
+        ordered.arrive(header.sequence, size, delivery)
+    };
     let plain = arrival == Arrival::Deliver && !ordered.has_gap();
     match (arrival, back) {
         (Arrival::Deliver, Some(delivery)) => ready.push(delivery),

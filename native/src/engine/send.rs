@@ -6,7 +6,7 @@ use crate::packet::{
     subprotocol, Features, CONTROL_STREAM, FRAME_PREFIX, MAX_EVENT, MAX_EVENTS, MAX_PAYLOAD, OVERHEAD,
 };
 use crate::stream::sender::Plain;
-use crate::stream::{StreamConfig, StreamStats, MAX_STREAMS};
+use crate::stream::{Reliability, StreamConfig, StreamStats, MAX_STREAMS};
 
 /// A stream that was opened; worthless after a close, a reopen or a new session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,14 +239,19 @@ impl Engine {
         };
         // The peer's subprotocol packets carry no flag; between our nodes all of them are acknowledged.
         let reliable = subprotocol != 0 && known.session.has(Features::RELIABLE);
+        let reliability = if reliable {
+            Reliability::Full
+        } else {
+            Reliability::Once
+        };
         let config = StreamConfig {
-            reliable,
+            reliability,
             window: 0,
             weight: 1,
         };
         let stream = known.streams.implicit(self.now, stream_id, config);
         if reliable && !stream.open {
-            stream.config.reliable = true;
+            stream.config.reliability = Reliability::Full;
         }
         if !stream.sender.has_room(frames.len() as u64) {
             stream.backpressure += 1;

@@ -92,10 +92,19 @@ impl Engine {
         else {
             return;
         };
+        // What is overdue waits for a sign of life.
+        let given_up = stream.gives_up_at(self.config.session_timeout).map(|at| {
+            if at > self.now {
+                at
+            } else {
+                self.now + self.config.heartbeat_interval
+            }
+        });
         let deadlines = [
             stream.owed.due,
             stream.sender.deadline(),
             stream.credit.deadline(),
+            given_up,
         ];
         if let Some(at) = deadlines.into_iter().flatten().min() {
             self.timers

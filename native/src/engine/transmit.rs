@@ -5,12 +5,16 @@ use super::timers::Timer;
 use super::{Engine, Link, Origin, Transmit, DATA_TTL};
 use crate::packet::{flags, Features, Header, RouteHeader, MAX_PACKET};
 use crate::stream::sender::Next;
+use crate::stream::Reliability;
 
 /// Bytes that a stream of weight 1 may send in its turn.
 const QUANTUM: u64 = MAX_PACKET as u64;
 
 /// Flag between our nodes: the sender's window runs low, acknowledge at once.
 pub(super) const ACK_NOW: u8 = 0x40;
+
+/// Flag between our nodes, beside the one for reliable streams: deliver as it arrives.
+pub(super) const ANY_ORDER: u8 = 0x80;
 
 /// A queue that takes its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +133,7 @@ impl Engine {
             self.flows.pop_front();
             return None;
         };
-        let retain = stream.config.reliable && peer.session.has(Features::RELIABLE);
+        let retain = stream.is_acknowledged() && peer.session.has(Features::RELIABLE);
         if retain {
             let at = if peer.congestion.admits(cost) {
                 peer.congestion.pace(self.now, cost, peer.rtt.smoothed())
@@ -165,13 +169,16 @@ impl Engine {
         if let Some(plain) = plain {
             let low = stream.credit.window() > 0
                 && stream.credit.remaining() < u64::from(stream.credit.window() / 2);
-            let mut bits = if stream.config.reliable && plain.subprotocol == 0 || retain {
+            let mut bits = if stream.is_acknowledged() && plain.subprotocol == 0 || retain {
                 flags::RELIABLE
             } else {
                 0
             };
             if low && peer.session.has(Features::RELIABLE) {
                 bits |= ACK_NOW;
+            }
+            if stream.config.reliability == Reliability::Light && peer.session.has(Features::LIGHT) {
+                bits |= ANY_ORDER;
             }
             let header = Header {
                 flags: bits,

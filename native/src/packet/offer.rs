@@ -21,8 +21,10 @@ impl Features {
     pub const MIGRATION: Self = Self(1 << 3);
     /// Probes for the path's packet size.
     pub const PATH_MTU: Self = Self(1 << 4);
+    /// Streams that are repaired for a while and delivered as packets arrive.
+    pub const LIGHT: Self = Self(1 << 5);
     /// All that this version knows.
-    pub const ALL: Self = Self(0b1_1111);
+    pub const ALL: Self = Self(0b11_1111);
 
     /// Whether all bits of `other` are set.
     pub fn has(self, other: Self) -> bool {

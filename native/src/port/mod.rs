@@ -10,7 +10,7 @@ use crate::engine::{
     SECOND,
 };
 use crate::packet::{put_frame, Features};
-use crate::stream::StreamConfig;
+use crate::stream::{Reliability, StreamConfig};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -80,6 +80,15 @@ impl Options {
             extension: number(5, 1.0) != 0.0,
             bus: number(6, 0.0) != 0.0,
         }
+    }
+}
+
+/// How JavaScript names what is done about lost packets.
+pub fn reliability(number: u32) -> Reliability {
+    match number {
+        0 => Reliability::Once,
+        1 => Reliability::Full,
+        _ => Reliability::Light,
     }
 }
 
@@ -245,7 +254,7 @@ impl Port {
     }
 
     /// A stream in numbers (see the TypeScript door), or nothing.
-    pub fn stream_stats(&self, peer: u64, stream: u64) -> Option<[u64; 9]> {
+    pub fn stream_stats(&self, peer: u64, stream: u64) -> Option<[u64; 10]> {
         let stats = self.engine.stream_stats(peer, stream)?;
         let extended = self
             .engine
@@ -261,6 +270,7 @@ impl Port {
             stats.credit_grants_received,
             stats.credit_grants_sent,
             extended.into(),
+            stats.lost,
         ])
     }
 
@@ -334,6 +344,7 @@ impl Port {
             ("keepAlivesDropped", s.keep_alives_dropped),
             ("retransmitted", s.retransmitted),
             ("creditReclaimed", s.credit_reclaimed),
+            ("lost", s.lost),
             ("inboundEvents", events as u64),
             ("inboundBytes", bytes as u64),
         ];

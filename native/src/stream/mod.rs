@@ -16,11 +16,23 @@ use credit::Credit;
 use ordered::Ordered;
 use sender::Sender;
 
+/// What is done about lost packets between our nodes. Toward 0.19.0 anything but [`Once`](Self::Once) is a flag and no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reliability {
+    /// Nothing: each packet leaves once.
+    #[default]
+    Once,
+    /// Repeated until acknowledged, but for one session timeout at most; delivered once, as they arrive.
+    Light,
+    /// Repeated until acknowledged, delivered once and in order.
+    Full,
+}
+
 /// What a stream is opened with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamConfig {
-    /// Acknowledged and ordered between our nodes; a flag toward 0.19.0.
-    pub reliable: bool,
+    /// See [`Reliability`].
+    pub reliability: Reliability,
     /// Send window in wire bytes; 0 = none.
     pub window: u32,
     /// Share in the transmit order; 0 acts as 1.
@@ -30,7 +42,7 @@ pub struct StreamConfig {
 impl Default for StreamConfig {
     fn default() -> Self {
         Self {
-            reliable: false,
+            reliability: Reliability::Once,
             window: 65_536,
             weight: 1,
         }
@@ -83,6 +95,8 @@ pub struct Stream {
     pub last_activity: u64,
     /// Refused packets.
     pub backpressure: u64,
+    /// Events given up unacknowledged.
+    pub lost: u64,
     /// Grants or acknowledgements that came.
     pub grants_received: u64,
     /// Grants or acknowledgements that left.
@@ -114,9 +128,24 @@ pub struct StreamStats {
     pub credit_grants_received: u64,
     /// Grants or acknowledgements that left.
     pub credit_grants_sent: u64,
+    /// Events given up because nothing acknowledged them in time ([`Reliability::Light`]).
+    pub lost: u64,
 }
 
 impl Stream {
+    /// Whether packets are kept until they are acknowledged, where both ends can do that.
+    pub fn is_acknowledged(&self) -> bool {
+        self.config.reliability != Reliability::Once
+    }
+
+    /// When the oldest packet is given up; `patience` in microseconds.
+    pub fn gives_up_at(&self, patience: u64) -> Option<u64> {
+        match self.config.reliability {
+            Reliability::Light => self.sender.oldest().map(|since| since.saturating_add(patience)),
+            Reliability::Once | Reliability::Full => None,
+        }
+    }
+
     /// In numbers.
     pub fn stats(&self) -> StreamStats {
         StreamStats {
@@ -128,6 +157,7 @@ impl Stream {
             tx_window: self.credit.window(),
             credit_grants_received: self.grants_received,
             credit_grants_sent: self.grants_sent,
+            lost: self.lost,
         }
     }
 }

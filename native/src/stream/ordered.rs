@@ -23,7 +23,8 @@ pub enum Arrival {
 #[derive(Debug)]
 pub struct Ordered<T> {
     next: u64,
-    held: BTreeMap<u64, (usize, T)>,
+    /// Size and packet; without packet when it was delivered before its turn.
+    held: BTreeMap<u64, (usize, Option<T>)>,
     held_bytes: usize,
 }
 
@@ -53,7 +54,7 @@ impl<T> Ordered<T> {
         {
             if let Some((size, packet)) = self.held.remove(&sequence) {
                 self.held_bytes -= size;
-                out.push((sequence, packet));
+                out.extend(packet.map(|packet| (sequence, packet)));
             }
         }
         self.next = self.next.max(floor);
@@ -73,19 +74,39 @@ impl<T> Ordered<T> {
             return (Arrival::Refused, Some(packet));
         }
         self.held_bytes += size;
-        self.held.insert(sequence, (size, packet));
+        self.held.insert(sequence, (size, Some(packet)));
         (Arrival::Held, None)
+    }
+
+    /// As [`arrive`](Self::arrive) for a packet that need not wait for those before it: it comes back at once, the first time.
+    pub fn arrive_in_any_order(&mut self, sequence: u64, packet: T) -> (Arrival, Option<T>) {
+        if sequence < self.next || self.held.contains_key(&sequence) {
+            return (Arrival::Duplicate, Some(packet));
+        }
+        if sequence - self.next > ACK_REACH {
+            return (Arrival::Refused, Some(packet));
+        }
+        if sequence == self.next {
+            self.next += 1;
+        } else {
+            self.held.insert(sequence, (0, None));
+        }
+        (Arrival::Deliver, Some(packet))
     }
 
     /// The next held packet, if it is its turn.
     pub fn release(&mut self) -> Option<(u64, T)> {
-        let (size, packet) = self.held.remove(&self.next)?;
-        self.held_bytes -= size;
-        self.next += 1;
-        Some((self.next - 1, packet))
+        loop {
+            let (size, packet) = self.held.remove(&self.next)?;
+            self.held_bytes -= size;
+            self.next += 1;
+            if let Some(packet) = packet {
+                return Some((self.next - 1, packet));
+            }
+        }
     }
 
-    /// Whether something is held.
+    /// Whether something is missing below what arrived.
     pub fn has_gap(&self) -> bool {
         !self.held.is_empty()
     }
@@ -120,6 +141,30 @@ mod tests {
             }
             prop_assert_eq!(out, (0..60).collect::<Vec<_>>());
             prop_assert_eq!(ordered.held_bytes, 0);
+        }
+
+        #[test]
+        fn in_any_order_each_packet_once_whatever_the_order(steps in prop::collection::vec((0u64..40, any::<bool>()), 0..200)) {
+            let (mut ordered, mut out) = (Ordered::new(0), Vec::new());
+            for (sequence, waits) in steps {
+                let (arrival, packet) = if waits {
+                    ordered.arrive(sequence, 10, sequence)
+                } else {
+                    ordered.arrive_in_any_order(sequence, sequence)
+                };
+                if arrival == Arrival::Deliver {
+                    out.extend(packet);
+                }
+                while let Some((_, packet)) = ordered.release() {
+                    out.push(packet);
+                }
+            }
+            out.extend(ordered.skip_to(40).into_iter().map(|(_, packet)| packet));
+            let mut once = out.clone();
+            once.sort_unstable();
+            once.dedup();
+            prop_assert_eq!(once.len(), out.len(), "a packet twice");
+            prop_assert_eq!((ordered.held_bytes, ordered.has_gap()), (0, false));
         }
     }
 

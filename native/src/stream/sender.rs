@@ -42,6 +42,8 @@ enum State {
 struct Retained {
     plain: Plain,
     state: State,
+    /// When it left first, and last.
+    since: u64,
     sent_at: u64,
     order: u64,
     times: u32,
@@ -154,6 +156,7 @@ impl Sender {
         self.retained.push_back(Retained {
             plain,
             state: State::InFlight,
+            since: now,
             sent_at: now,
             order,
             times: 1,
@@ -304,6 +307,49 @@ impl Sender {
             }
         }
         self.probe_at = (!self.retained.is_empty()).then(|| now + rtt.probe_timeout(self.unanswered));
+    }
+
+    /// When the oldest retained packet left first.
+    pub fn oldest(&self) -> Option<u64> {
+        self.retained.front().map(|packet| packet.since)
+    }
+
+    /// Gives up what left first before `horizon` and is not acknowledged yet. Returns the number of events, and the credit that they held.
+    pub fn give_up(
+        &mut self,
+        horizon: u64,
+        congestion: &mut Congestion,
+        free: &mut dyn FnMut(Vec<u8>),
+    ) -> (u64, u64) {
+        let (mut events, mut credit) = (0, 0);
+        while self.retained.front().is_some_and(|packet| packet.since < horizon) {
+            let Some(packet) = self.retained.pop_front() else {
+                break;
+            };
+            let sequence = self.first;
+            self.first += 1;
+            if packet.state == State::Acked {
+                continue;
+            }
+            let cost = packet.plain.cost();
+            if packet.state == State::InFlight {
+                congestion.forgot(cost);
+            }
+            self.again.remove(&sequence);
+            self.bytes -= cost;
+            events += u64::from(packet.plain.events);
+            if let Ok(index) = self.charged.binary_search_by_key(&sequence, |(known, _)| *known) {
+                if let Some((_, charged)) = self.charged.get_mut(index) {
+                    credit += std::mem::take(charged);
+                }
+            }
+            free(packet.plain.payload);
+        }
+        if self.retained.is_empty() {
+            self.probe_at = None;
+            self.unanswered = 0;
+        }
+        (events, credit)
     }
 
     /// Gives up everything; the caller's congestion state is told.

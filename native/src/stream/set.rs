@@ -72,6 +72,7 @@ impl Streams {
         stream.config = config;
         stream.credit = Credit::new(config.window, total);
         stream.backpressure = 0;
+        stream.lost = 0;
         self.trim(Some(id));
         epoch
     }
@@ -97,6 +98,7 @@ impl Streams {
                 owed: Owed::default(),
                 last_activity: now,
                 backpressure: 0,
+                lost: 0,
                 grants_received: 0,
                 grants_sent: 0,
                 scheduled: false,
@@ -174,9 +176,10 @@ impl Streams {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::Reliability;
 
     const CONFIG: StreamConfig = StreamConfig {
-        reliable: true,
+        reliability: Reliability::Full,
         window: 1000,
         weight: 1,
     };

@@ -1,5 +1,7 @@
 //! A network and a clock for many engines in one thread: everything follows from a seed.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod traffic;
 
 use meshring::crypto::Key;
 use meshring::engine::{Config, Delivery, Engine, Event, Link, SECOND};
@@ -322,6 +324,18 @@ impl Sim {
         };
         session(a, b).is_some() && session(a, b) == session(b, a)
     }
+}
+
+/// Two started nodes in session; 0 has called.
+pub fn pair(seed: u64) -> Sim {
+    let mut sim = Sim::new(seed);
+    for _ in 0..2 {
+        let node = sim.add(|_| ());
+        sim.start(node);
+    }
+    sim.connect(0, 1);
+    assert!(sim.run_while(20 * SECOND, |sim| !sim.are_connected(0, 1)));
+    sim
 }
 
 /// Seeds to run: one from `MESHRING_SEED`, else `count` (times twenty under `MESHRING_SOAK`, or `MESHRING_SEEDS`).

@@ -22,6 +22,9 @@ export const REFUSED = { backpressure: -1, notConnected: -2, tooLarge: -3, badFr
 /** `connect`: how a node is called. */
 export const CALL = { auto: 0, via: 1, routed: 2 } as const;
 
+/** What is done about lost packets between nodes of ours: nothing; repeated until acknowledged, in order; repeated for one session time-out, as they arrive. */
+export const RELIABILITY = { once: 0, full: 1, light: 2 } as const;
+
 /**
  * One engine. `now` is ignored by an engine with its own socket. Links are `ip:port`, `[v6]:port` or `link:<number>`.
  * Frames are `length u32 LE ‖ bytes`, again and again. Errors have a word as message.
@@ -49,8 +52,8 @@ export interface RawMesh {
   cancel(now: number, handshake: number): void;
   /** Ends the session with a peer. */
   disconnect(now: number, peer: bigint): boolean;
-  /** Opens a stream; words: `no-session`, `reserved`, `too-many`. */
-  openStream(now: number, peer: bigint, stream: bigint, reliable: boolean, window: number, weight: number): number;
+  /** Opens a stream with a number of {@link RELIABILITY}; words: `no-session`, `reserved`, `too-many`. */
+  openStream(now: number, peer: bigint, stream: bigint, reliability: number, window: number, weight: number): number;
   /** Closes a stream. */
   closeStream(now: number, peer: bigint, stream: bigint): void;
   /** Sends `count` events; how many were taken, or a number of {@link REFUSED}. */
@@ -70,7 +73,7 @@ export interface RawMesh {
   flushed(handle: number): number;
   /** Sends without credit on stream 0 (`subprotocol` 0) or as messages of a subprotocol. */
   sendTo(now: number, peer: bigint, subprotocol: number, frames: Uint8Array, length: number, count: number): number;
-  /** `[tx seq, rx seq, last activity µs, backpressure, credit, window, grants in, grants out, extended]`. */
+  /** `[tx seq, rx seq, last activity µs, backpressure, credit, window, grants in, grants out, extended, lost]`. */
   streamStats(peer: bigint, stream: bigint): BigUint64Array | null | undefined;
   /** JSON. */
   peers(): string;

@@ -1,5 +1,5 @@
 /** A bus link: one encrypted peer over UDP, as the transport `mesh` of a bus uses it (20 §1, §4.6). */
-import { CALL, REFUSED } from '../backend/mesh.js';
+import { CALL, REFUSED, RELIABILITY } from '../backend/mesh.js';
 import { MeshringError } from '../errors.js';
 import { readHappenings } from './batch.js';
 import { checkHex } from './check.js';
@@ -176,7 +176,14 @@ export class BusLink {
     let handle = this.#streams.get(shard);
     if (handle === undefined) {
       if (!this.#connected) throw new MeshringError('connection', `${FAILED}no session`);
-      handle = raw.openStream(this.#driver.now(), PEER, BigInt(shard), this.#options.reliable === true, 0, 1);
+      handle = raw.openStream(
+        this.#driver.now(),
+        PEER,
+        BigInt(shard),
+        this.#options.reliable ? RELIABILITY.full : RELIABILITY.once,
+        0,
+        1,
+      );
       this.#streams.set(shard, handle);
     }
     const { bytes, length } = frame(events);

@@ -1,4 +1,5 @@
 /** Streams of a session: configuration, handle, numbers. */
+import { RELIABILITY } from '../backend/mesh.js';
 import { MeshringError, messageOf } from '../errors.js';
 import { checkInteger, checkU64 } from './check.js';
 import type { CoreNode } from './core-node.js';
@@ -90,7 +91,8 @@ export function openStream(core: CoreNode, peerNodeId: bigint, config: StreamCon
   const weight = checkInteger('fairnessWeight', config.fairnessWeight, 0, 255, 1);
   const { raw, driver } = core;
   try {
-    const handle = raw.openStream(driver.now(), peerNodeId, streamId, mode === 'reliable', window, weight);
+    const reliability = mode === 'reliable' ? RELIABILITY.full : RELIABILITY.once;
+    const handle = raw.openStream(driver.now(), peerNodeId, streamId, reliability, window, weight);
     return new NetStream(core, handle, window, peerNodeId, streamId);
   } catch (error) {
     const word = messageOf(error);

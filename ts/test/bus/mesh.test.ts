@@ -193,7 +193,7 @@ describe.each(['addon', 'wasm'] as const)('mesh transport on %s', (backend) => {
 
   describe('a bad path', () => {
     for (const reliability of ['light', 'full'] as const) {
-      it(`${reliability}: each event once and in order in spite of loss, repetition and reordering`, async () => {
+      it(`${reliability}: each event once${reliability === 'full' ? ' and in order' : ''} in spite of loss, repetition and reordering`, async () => {
         const [a, b] = (await freePorts(2)) as [number, number];
         const { path, front, back } = await LossyPath.between(b);
         const [one, two] = await Promise.all([
@@ -209,8 +209,12 @@ describe.each(['addon', 'wasm'] as const)('mesh transport on %s', (backend) => {
         expect(two.stats().eventsReceived).toBe(3000n);
         for (const shard of [0, 1]) {
           const order = events.filter((e) => e.shardId === shard).map((e) => JSON.parse(e.raw).n as number);
-          expect(order).toEqual([...order].sort((x, y) => x - y));
+          const sorted = [...order].sort((x, y) => x - y);
+          // A light stream does not wait for what is being repaired.
+          if (reliability === 'full') expect(order).toEqual(sorted);
+          else expect(order).not.toEqual(sorted);
         }
+        expect(one.stats().lost).toBe(0n);
         expect(new Set(events.map((event) => event.raw)).size).toBe(3000);
       });
     }

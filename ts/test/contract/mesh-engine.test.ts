@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { door } from '../../src/backend/choose.js';
-import { CALL, type RawMesh, REFUSED } from '../../src/backend/mesh.js';
+import { CALL, type RawMesh, REFUSED, RELIABILITY } from '../../src/backend/mesh.js';
 import { readHappenings, readPackets } from '../../src/mesh/batch.js';
 import { frame } from '../../src/mesh/frames.js';
 
@@ -82,7 +82,7 @@ describe('the mesh engine', () => {
     const pair = new Pair();
     pair.connect();
     expect(readHappenings(pair.b.takeEvents())).toEqual([{ kind: 'peer', peer: 0x1111n, change: 'joined' }]);
-    const stream = pair.a.openStream(pair.now, 0x2222n, 5n, true, 65_536, 1);
+    const stream = pair.a.openStream(pair.now, 0x2222n, 5n, RELIABILITY.full, 65_536, 1);
     const { bytes: frames, length } = frame(['one', '', 'three'].map(bytes));
     expect(pair.a.send(pair.now, stream, frames, length, 3, false, 0, 0)).toBe(3);
     pair.settle();
@@ -104,7 +104,7 @@ describe('the mesh engine', () => {
     const pair = new Pair();
     pair.connect();
     pair.drop = (index) => index % 3 === 0;
-    const stream = pair.a.openStream(pair.now, 0x2222n, 5n, true, 0, 1);
+    const stream = pair.a.openStream(pair.now, 0x2222n, 5n, RELIABILITY.full, 0, 1);
     const got: string[] = [];
     for (let n = 0; n < 100; n++) {
       const { bytes: frames, length } = frame([bytes(`event ${n}`)]);
@@ -128,11 +128,11 @@ describe('the mesh engine', () => {
     const [message] = readHappenings(pair.b.takeEvents());
     expect(message).toMatchObject({ kind: 'message', packet: { subprotocol: 0x0a00, peer: 0x1111n } });
     expect(pair.a.sendTo(pair.now, 0x9999n, 0, frames, length, 1)).toBe(REFUSED.notConnected);
-    const stream = pair.a.openStream(pair.now, 0x2222n, 5n, false, 50, 1);
+    const stream = pair.a.openStream(pair.now, 0x2222n, 5n, RELIABILITY.once, 50, 1);
     expect(pair.a.send(pair.now, stream, frames, length, 1, false, 0, 0)).toBe(REFUSED.backpressure);
     expect(pair.a.send(pair.now, stream, frames, length, 2, false, 0, 0)).toBe(REFUSED.badFrames);
-    expect(() => pair.a.openStream(pair.now, 0x9999n, 1n, false, 0, 1)).toThrow('no-session');
-    expect(() => pair.a.openStream(pair.now, 0x2222n, 2n ** 64n - 1n, false, 0, 1)).toThrow('reserved');
+    expect(() => pair.a.openStream(pair.now, 0x9999n, 1n, RELIABILITY.once, 0, 1)).toThrow('no-session');
+    expect(() => pair.a.openStream(pair.now, 0x2222n, 2n ** 64n - 1n, RELIABILITY.once, 0, 1)).toThrow('reserved');
     expect(() => pair.a.connect(pair.now, CALL.routed, '', pair.b.publicKey(), 0x9999n)).toThrow('no-route');
   });
 

@@ -113,10 +113,10 @@ export class MeshLink {
     return this.#up;
   }
 
-  /** Opens the stream of a shard; undefined without a session. */
-  stream(shard: number, reliable: boolean): number | undefined {
+  /** Opens the stream of a shard with a number of `RELIABILITY`; undefined without a session. */
+  stream(shard: number, reliability: number): number | undefined {
     try {
-      return this.raw.openStream(this.now(), PEER, BigInt(shard), reliable, 0, 1);
+      return this.raw.openStream(this.now(), PEER, BigInt(shard), reliability, 0, 1);
     } catch {
       return undefined;
     }

@@ -1,7 +1,7 @@
 /** The mesh transport: shard n of this node on stream n to the peer; what the peer sends into a log of its own. */
 import { CounterNames, type RawBus, settingsOf } from '../../backend/bus.js';
 import { door } from '../../backend/choose.js';
-import { REFUSED } from '../../backend/mesh.js';
+import { REFUSED, RELIABILITY } from '../../backend/mesh.js';
 import type { MeshOptions, NetNodeConfig } from '../../types.js';
 import { DEFAULT_BYTES, resolveConfig } from '../config.js';
 import {
@@ -20,6 +20,9 @@ const RING_BYTES = 1 << 16;
 /** How long a sender without acknowledgements waits for room, ms. */
 const ROOM_MS = 2;
 
+/** What a stream is opened with. */
+const RELIABILITIES = { none: RELIABILITY.once, light: RELIABILITY.light, full: RELIABILITY.full };
+
 /** A batch under way. */
 interface Job {
   readonly sequence: bigint;
@@ -33,7 +36,7 @@ export class MeshTransport implements Transport {
   readonly maxEventBytes = MESH_EVENT_BYTES;
   readonly #options: MeshOptions;
   readonly #config: NetNodeConfig;
-  readonly #reliable: boolean;
+  readonly #reliability: number;
   readonly #jobs = new Map<number, Job>();
   readonly #streams = new Map<number, number>();
   /** Shards whose batch waits for the peer. */
@@ -48,7 +51,7 @@ export class MeshTransport implements Transport {
   constructor(options: MeshOptions, config: NetNodeConfig) {
     this.#options = options;
     this.#config = config;
-    this.#reliable = options.reliability === 'light' || options.reliability === 'full';
+    this.#reliability = RELIABILITIES[options.reliability ?? 'none'];
   }
 
   get inbound(): InboundLog | undefined {
@@ -130,7 +133,7 @@ export class MeshTransport implements Transport {
   #stream(shard: number): number | undefined {
     let stream = this.#streams.get(shard);
     if (stream === undefined && this.#link?.up) {
-      stream = this.#link.stream(shard, this.#reliable);
+      stream = this.#link.stream(shard, this.#reliability);
       if (stream !== undefined) this.#streams.set(shard, stream);
     }
     return stream;
@@ -144,7 +147,8 @@ export class MeshTransport implements Transport {
       const taken = link.raw.sendBatch(link.now(), stream, batch.data, batch.ends, from);
       link.send();
       if (taken > 0) from += taken;
-      else if (taken === REFUSED.backpressure) await this.#wait(batch.shardId, this.#reliable ? undefined : ROOM_MS);
+      else if (taken === REFUSED.backpressure)
+        await this.#wait(batch.shardId, this.#reliability === RELIABILITY.once ? ROOM_MS : undefined);
       else if (taken === REFUSED.notConnected) return this.#forget(batch.shardId, stream);
       else throw new TransportError('fatal', `an event is larger than ${MESH_EVENT_BYTES} bytes`);
     }
@@ -154,7 +158,7 @@ export class MeshTransport implements Transport {
       const state = link.raw.flushed(stream);
       if (state > 0) return true;
       if (state < 0) return this.#forget(batch.shardId, stream);
-      await this.#wait(batch.shardId, this.#reliable ? undefined : ROOM_MS);
+      await this.#wait(batch.shardId, this.#reliability === RELIABILITY.once ? ROOM_MS : undefined);
     }
   }
 
@@ -206,11 +210,12 @@ export class MeshTransport implements Transport {
   stats(): Record<string, unknown> {
     if (this.#final || !this.#log || !this.#link) return this.#final ?? {};
     const counters = this.#log.counters();
-    const engine = JSON.parse(this.#link.raw.stats()) as { inboundDropped: number };
+    const engine = JSON.parse(this.#link.raw.stats()) as { inboundDropped: number; lost: number };
     return {
       eventsReceived: counters[CounterNames.indexOf('ingested')],
       eventsExpired: counters[CounterNames.indexOf('expired')],
       eventsLost: BigInt(engine.inboundDropped),
+      lost: BigInt(engine.lost),
     };
   }
 }

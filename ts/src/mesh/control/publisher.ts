@@ -1,6 +1,6 @@
 /** The publishing end of channels: who subscribed, and what goes out to them (32 §3–§7, §9). */
 
-import { REFUSED } from '../../backend/mesh.js';
+import { REFUSED, RELIABILITY } from '../../backend/mesh.js';
 import {
   AuthThrottle,
   type ChannelConfig,
@@ -467,7 +467,8 @@ export class Publisher {
     for (let attempt = 0; ; attempt++) {
       if (delivery.handle === undefined) {
         try {
-          delivery.handle = raw.openStream(driver.now(), peer, out.stream, reliable, WINDOW_BYTES, 1);
+          const reliability = reliable ? RELIABILITY.full : RELIABILITY.once;
+          delivery.handle = raw.openStream(driver.now(), peer, out.stream, reliability, WINDOW_BYTES, 1);
         } catch (error) {
           const word = messageOf(error);
           return failed(
