@@ -328,7 +328,7 @@ export class RawMesh {
     /**
      * See the door.
      */
-    openStream(now: number, peer: bigint, stream: bigint, reliable: boolean, window: number, weight: number): number;
+    openStream(now: number, peer: bigint, stream: bigint, reliability: number, window: number, weight: number): number;
     /**
      * See the door.
      */

@@ -891,13 +891,13 @@ export class RawMesh {
      * @param {number} now
      * @param {bigint} peer
      * @param {bigint} stream
-     * @param {boolean} reliable
+     * @param {number} reliability
      * @param {number} window
      * @param {number} weight
      * @returns {number}
      */
-    openStream(now, peer, stream, reliable, window, weight) {
-        const ret = wasm.rawmesh_openStream(this.__wbg_ptr, now, peer, stream, reliable, window, weight);
+    openStream(now, peer, stream, reliability, window, weight) {
+        const ret = wasm.rawmesh_openStream(this.__wbg_ptr, now, peer, stream, reliability, window, weight);
         if (ret[2]) {
             throw takeFromExternrefTable0(ret[1]);
         }
