@@ -137,6 +137,22 @@ impl RawMesh {
     }
 
     /// See the door.
+    #[wasm_bindgen(js_name = sendSoon)]
+    pub fn send_soon(
+        &mut self,
+        now: f64,
+        handle: u32,
+        frames: &[u8],
+        length: u32,
+        count: u32,
+    ) -> Result<i32, JsError> {
+        let frames = frames
+            .get(..length as usize)
+            .ok_or_else(|| failed("length beyond the frames"))?;
+        Ok(self.0.send_soon(now as u64, handle, frames, count))
+    }
+
+    /// See the door.
     #[wasm_bindgen(js_name = sendBatch)]
     pub fn send_batch(&mut self, now: f64, handle: u32, data: &[u8], ends: &[u32], from: u32) -> i32 {
         self.0.send_batch(now as u64, handle, data, ends, from)

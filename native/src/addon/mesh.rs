@@ -1,15 +1,19 @@
 //! The mesh engine for JavaScript: with its own UDP socket and thread, or driven by the caller.
 
-use crate::driver::udp::UdpNode;
+use crate::driver::udp::{Left, UdpNode};
 use crate::engine::Publish;
-use crate::port::{parse_link, refused, Call, Options, Port};
+use crate::port::{parse_link, refused, Call, Options, Port, WAITS};
 use crate::stream::StreamConfig;
 use napi::bindgen_prelude::{
-    BigInt, BigUint64Array, Buffer, Error, Function, Result, Status, Uint32Array, Uint8Array,
+    BigInt, BigUint64Array, Buffer, BufferSlice, Env, Error, Function, Result, Status, Uint32Array,
+    Uint8Array,
 };
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Longest batch that is copied into memory of JavaScript.
+const COPIED: usize = 16 << 10;
 
 enum Inner {
     Udp(UdpNode),
@@ -203,6 +207,8 @@ impl RawMesh {
     #[napi(catch_unwind)]
     pub fn disconnect(&self, now: f64, peer: BigInt) -> Result<bool> {
         let peer = id(&peer)?;
+        // What was taken leaves before the goodbye.
+        self.flush();
         Ok(self.call(now, |port, now| port.engine().disconnect(now, peer)))
     }
 
@@ -259,6 +265,47 @@ impl RawMesh {
         Ok(self.call_send(now, |port, now| {
             port.send(now, handle, frames, count, partial, publish)
         }))
+    }
+
+    /// See the door.
+    #[napi(catch_unwind)]
+    pub fn send_soon(
+        &self,
+        now: f64,
+        handle: u32,
+        frames: Uint8Array,
+        length: u32,
+        count: u32,
+    ) -> Result<i32> {
+        let frames = frames
+            .get(..length as usize)
+            .ok_or_else(|| failed("length beyond the frames"))?;
+        match &self.inner {
+            Inner::Udp(node) => {
+                let (sent, left) = node.call_soon(frames.len(), |port, now| {
+                    let sent = port.send_soon(now, handle, frames, count);
+                    (sent, sent >= WAITS)
+                });
+                Ok(match left {
+                    Left::Now(Some(error)) if (0..WAITS).contains(&sent) => {
+                        *lock(&self.socket_error) = Some(error.to_string());
+                        refused::SOCKET
+                    }
+                    // What is kept goes again by itself; told as an error, the caller would send it twice.
+                    Left::Now(_) if sent >= WAITS => sent - WAITS,
+                    _ => sent,
+                })
+            }
+            Inner::Driven(port) => Ok(lock(port).send_soon(now as u64, handle, frames, count)),
+        }
+    }
+
+    /// See the door.
+    #[napi(catch_unwind)]
+    pub fn flush(&self) {
+        if let Inner::Udp(node) = &self.inner {
+            node.flush();
+        }
     }
 
     /// See the door.
@@ -422,12 +469,23 @@ impl RawMesh {
 
     /// See the door.
     #[napi(catch_unwind)]
-    pub fn take_deliveries(&self, events: u32) -> Buffer {
-        match &self.inner {
+    pub fn has_events(&self) -> bool {
+        self.look(Port::has_events)
+    }
+
+    /// See the door.
+    #[napi(catch_unwind)]
+    pub fn take_deliveries<'env>(&self, env: &'env Env, events: u32) -> Result<BufferSlice<'env>> {
+        let taken = match &self.inner {
             Inner::Udp(node) => node.take_deliveries(events),
             Inner::Driven(port) => lock(port).take_deliveries(events),
+        };
+        // Below some pages a copy costs less than memory that JavaScript has to give back.
+        if taken.len() <= COPIED {
+            BufferSlice::copy_from(env, taken)
+        } else {
+            BufferSlice::from_data(env, taken)
         }
-        .into()
     }
 
     /// See the door.

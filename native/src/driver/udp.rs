@@ -7,7 +7,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState, BATCH_SIZE};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,6 +23,18 @@ const ROUND: usize = 256;
 /// Segments of one send with segmentation offload; all together stay below 64 KiB.
 const MAX_GATHER: usize = 65_000;
 
+/// Sends that follow each other this closely leave together. Microseconds.
+const TOGETHER: u64 = 100;
+/// What was held back leaves after so long even when its thread does not ask for it. Microseconds.
+const HELD_AT_MOST: u64 = 1_000;
+/// Bytes of frames that are held back at most: one send with segmentation offload.
+const MAX_HELD: usize = 56 << 10;
+
+/// After so long a sleep a datagram counts as a lone one. Microseconds.
+const QUIET: u64 = 200;
+/// How long a caller that was woken early waits for the datagram to be handled. Microseconds.
+const PATIENCE: u64 = 50;
+
 /// Called when there is something to take: at most once until it was taken.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
 
@@ -34,12 +46,67 @@ struct Shared {
     begun: Instant,
     /// Deadline for which the thread sleeps; 0 while it runs.
     sleeping_until: AtomicU64,
+    held: Held,
     stop: AtomicBool,
     told_events: AtomicBool,
     told_deliveries: AtomicBool,
+    /// The last datagrams had something for the application.
+    expecting: AtomicBool,
+    /// A datagram for which the application was woken is being handled.
+    handling: AtomicBool,
     wake: Mutex<Option<Wake>>,
     waker: Waker,
     send_errors: AtomicU64,
+}
+
+/// What is held back for the next send. Written under the port's lock, except that a flush begins anew.
+#[derive(Default)]
+struct Held {
+    /// Since when; 0 = nothing is held back.
+    since: AtomicU64,
+    /// Bytes of frames.
+    bytes: AtomicUsize,
+    /// When a send last left.
+    sent_at: AtomicU64,
+}
+
+impl Held {
+    /// Whether so many more bytes may wait for the next send.
+    fn admits(&self, now: u64, bytes: usize) -> bool {
+        let held = self.bytes.load(Ordering::Relaxed) + bytes;
+        if held > MAX_HELD || now.saturating_sub(self.sent_at.load(Ordering::Relaxed)) >= TOGETHER {
+            return false;
+        }
+        self.bytes.store(held, Ordering::Relaxed);
+        if self.since.load(Ordering::Relaxed) == 0 {
+            self.since.store(now.max(1), Ordering::SeqCst);
+        }
+        true
+    }
+
+    /// Everything leaves now.
+    fn clear(&self, now: u64) {
+        self.bytes.store(0, Ordering::Relaxed);
+        if self.since.swap(0, Ordering::SeqCst) != 0 {
+            self.sent_at.store(now, Ordering::Relaxed);
+        }
+    }
+
+    fn deadline(&self) -> u64 {
+        match self.since.load(Ordering::SeqCst) {
+            0 => u64::MAX,
+            since => since + HELD_AT_MOST,
+        }
+    }
+}
+
+/// Whether a send has left.
+#[derive(Debug)]
+pub enum Left {
+    /// Yes, or the socket refused it.
+    Now(Option<io::Error>),
+    /// With the next flush, which the thread makes soon if nobody else does.
+    Later,
 }
 
 /// A node's socket, thread and engine.
@@ -59,7 +126,8 @@ impl Shared {
     }
 
     fn deadline(&self) -> u64 {
-        lock(&self.port).engine().next_deadline().unwrap_or(u64::MAX)
+        let engine = lock(&self.port).engine().next_deadline();
+        engine.unwrap_or(u64::MAX).min(self.held.deadline())
     }
 
     /// Sends what the engine has, without holding its lock meanwhile. Returns the last error of the socket.
@@ -68,6 +136,7 @@ impl Shared {
         let mut gathered = Vec::new();
         let mut failed: Vec<Origin> = Vec::new();
         let mut last_error = None;
+        self.held.clear(self.now());
         loop {
             {
                 let mut port = lock(&self.port);
@@ -174,12 +243,39 @@ impl Shared {
             let engine = port.engine();
             (engine.has_events(), engine.peek_delivery().is_some())
         };
+        self.expecting.store(deliveries, Ordering::Relaxed);
         let events = events && !self.told_events.swap(true, Ordering::AcqRel);
         let deliveries = deliveries && !self.told_deliveries.swap(true, Ordering::AcqRel);
         if events || deliveries {
-            if let Some(wake) = &*lock(&self.wake) {
-                wake();
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(wake) = &*lock(&self.wake) {
+            wake();
+        }
+    }
+
+    /// A lone datagram is likely to be for the application: another thread takes as long to wake up as this one takes to
+    /// handle it, so both happen at once. A wrong guess costs a wake-up.
+    fn wake_early(&self) {
+        if self.expecting.load(Ordering::Relaxed) && !self.told_deliveries.load(Ordering::Acquire) {
+            self.handling.store(true, Ordering::Release);
+            if !self.told_deliveries.swap(true, Ordering::AcqRel) {
+                self.wake();
             }
+        }
+    }
+
+    /// Waits until a datagram that is being handled can be taken.
+    fn await_handling(&self) {
+        if !self.handling.load(Ordering::Acquire) {
+            return;
+        }
+        let end = self.now() + PATIENCE;
+        while self.handling.load(Ordering::Acquire) && self.now() < end {
+            std::hint::spin_loop();
         }
     }
 
@@ -207,10 +303,14 @@ impl Shared {
                 u64::MAX => None,
                 at => Some(Duration::from_micros(at.saturating_sub(self.now()))),
             };
+            let asleep = self.now();
             if poll.poll(&mut events, timeout).is_err() && self.stop.load(Ordering::Acquire) {
                 break;
             }
             self.sleeping_until.store(0, Ordering::Release);
+            if events.iter().any(|event| event.token() == SOCKET) && self.now() > asleep + QUIET {
+                self.wake_early();
+            }
             loop {
                 let mut received = 0;
                 while received < ROUND {
@@ -244,15 +344,25 @@ impl Shared {
                         }
                     }
                 }
+                // The application first: what is owed to the peer can wait for that long.
+                self.handling.store(false, Ordering::Release);
+                if received > 0 {
+                    self.tell();
+                }
+                let now = self.now();
+                let mut due = received > 0 || self.held.deadline() <= now;
                 {
-                    let now = self.now();
                     let mut port = lock(&self.port);
                     if port.engine().next_deadline().is_some_and(|at| at <= now) {
                         port.engine().handle_timeout(now);
+                        due = true;
                     }
                 }
-                self.flush();
-                self.tell();
+                // Woken for an earlier deadline only, it leaves alone what others hold back.
+                if due {
+                    self.flush();
+                    self.tell();
+                }
                 if received < ROUND || self.stop.load(Ordering::Acquire) {
                     break;
                 }
@@ -291,9 +401,12 @@ impl UdpNode {
             state,
             begun: Instant::now(),
             sleeping_until: AtomicU64::new(0),
+            held: Held::default(),
             stop: AtomicBool::new(false),
             told_events: AtomicBool::new(false),
             told_deliveries: AtomicBool::new(false),
+            expecting: AtomicBool::new(false),
+            handling: AtomicBool::new(false),
             wake: Mutex::new(None),
             waker,
             send_errors: AtomicU64::new(0),
@@ -327,12 +440,40 @@ impl UdpNode {
             let now = self.shared.now();
             work(&mut port, now)
         };
+        let error = self.flush();
+        (result, error)
+    }
+
+    /// As [`call`](Self::call) for a send of so many bytes, which may wait for the next [`flush`](Self::flush) when `work`
+    /// says that nothing is lost by it and another send has just left.
+    pub fn call_soon<T>(&self, bytes: usize, work: impl FnOnce(&mut Port, u64) -> (T, bool)) -> (T, Left) {
+        let (result, held) = {
+            let mut port = lock(&self.shared.port);
+            let now = self.shared.now();
+            let (result, may_wait) = work(&mut port, now);
+            (result, may_wait && self.shared.held.admits(now, bytes))
+        };
+        if held {
+            self.rouse();
+            return (result, Left::Later);
+        }
+        self.shared.held.sent_at.store(self.now(), Ordering::Relaxed);
+        (result, Left::Now(self.flush()))
+    }
+
+    /// Sends what waits, on this thread. Returns the socket's error, if any.
+    pub fn flush(&self) -> Option<io::Error> {
         let error = self.shared.flush();
+        self.rouse();
+        self.shared.tell();
+        error
+    }
+
+    /// Wakes the thread when it sleeps beyond the next deadline.
+    fn rouse(&self) {
         if self.shared.deadline() < self.shared.sleeping_until.load(Ordering::SeqCst) {
             let _ = self.shared.waker.wake();
         }
-        self.shared.tell();
-        (result, error)
     }
 
     /// Takes events; from now on new ones are told again.
@@ -343,6 +484,7 @@ impl UdpNode {
 
     /// Takes deliveries; from now on new ones are told again.
     pub fn take_deliveries(&self, events: u32) -> Vec<u8> {
+        self.shared.await_handling();
         self.shared.told_deliveries.store(false, Ordering::Release);
         self.call(|port, _| port.take_deliveries(events)).0
     }
@@ -368,6 +510,7 @@ impl UdpNode {
             return;
         };
         *lock(&self.shared.wake) = None;
+        self.shared.flush();
         let now = self.shared.now();
         lock(&self.shared.port).engine().shutdown(now);
         self.shared.flush();

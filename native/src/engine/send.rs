@@ -26,8 +26,10 @@ pub struct Sent {
     pub events: usize,
     /// Bytes of the frames buffer.
     pub bytes: usize,
-    /// Packets.
+    /// Packets; events that joined a queued packet count as one more.
     pub packets: usize,
+    /// Whether all of it is kept until the peer acknowledges it, so that a socket's refusal loses nothing.
+    pub retained: bool,
 }
 
 /// Header fields of a channel publish.
@@ -42,6 +44,29 @@ pub struct Publish {
 /// Payload bytes of a packet whose datagram has at most `mtu` bytes.
 fn payload_limit(mtu: usize) -> usize {
     (mtu - OVERHEAD).min(MAX_PAYLOAD)
+}
+
+/// Whether plain events with these header fields may be added to a packet.
+fn is_like(plain: &Plain, publish: Publish) -> bool {
+    (plain.subprotocol, plain.channel_hash, plain.origin_hash)
+        == (subprotocol::EVENTS, publish.channel_hash, publish.origin_hash)
+}
+
+/// How many of the frames fit a packet that holds `filled` bytes in `events` frames: their bytes and number.
+fn join(frames: &[u8], count: usize, limit: usize, filled: usize, events: u16) -> (usize, usize) {
+    let (mut at, mut joined) = (0, 0);
+    while joined < count && usize::from(events) + joined < MAX_EVENTS {
+        let Some(prefix) = frames[at..].first_chunk::<FRAME_PREFIX>() else {
+            break;
+        };
+        let end = at + FRAME_PREFIX + u32::from_le_bytes(*prefix) as usize;
+        if end > frames.len() || filled + end > limit {
+            break;
+        }
+        at = end;
+        joined += 1;
+    }
+    (at, joined)
 }
 
 /// Cuts frames into packets, greedily. A single event above the limit goes alone. Returns end offset and count of each.
@@ -158,17 +183,33 @@ impl Engine {
         else {
             return Err(SendError::NotConnected);
         };
+        let limit = payload_limit(mtu);
+        let retained = extended && stream.is_acknowledged();
+        // What still waits in the queue takes more events in: fewer packets, and no more than their bytes of credit.
+        let (joined, joiners) = match stream.sender.last_queued().filter(|_| retained) {
+            Some(last) if is_like(last, publish) => {
+                join(frames, count, limit, last.payload.len(), last.events)
+            }
+            _ => (0, 0),
+        };
         let mut packets = Vec::with_capacity(4);
-        cut(frames, count, payload_limit(mtu), &mut packets)?;
-        let cost = |from: usize, to: usize| (OVERHEAD + to - from) as u64;
+        cut(&frames[joined..], count - joiners, limit, &mut packets)?;
+        let opened = packets.len();
+        for (end, _) in &mut packets {
+            *end += joined;
+        }
+        if joiners > 0 {
+            packets.insert(0, (joined, joiners as u16));
+        }
         let mut taken = packets.len();
-        let whole = (frames.len() + OVERHEAD * packets.len()) as u64;
+        let whole = (frames.len() + OVERHEAD * opened) as u64;
         if !(stream.credit.fits(whole) && stream.sender.has_room(whole)) {
             taken = 0;
             if partial {
                 let (mut begin, mut sum) = (0, 0);
                 for (end, _) in &packets {
-                    sum += cost(begin, *end);
+                    let head = if *end == joined { 0 } else { OVERHEAD };
+                    sum += (head + end - begin) as u64;
                     if !(stream.credit.fits(sum) && stream.sender.has_room(sum)) {
                         break;
                     }
@@ -181,10 +222,22 @@ impl Engine {
                 return Err(SendError::Backpressure);
             }
         }
-        let mut sent = Sent::default();
+        let mut sent = Sent {
+            retained,
+            ..Sent::default()
+        };
         for (end, events) in packets.into_iter().take(taken) {
+            let these = &frames[sent.bytes..end];
+            sent.bytes = end;
+            sent.events += usize::from(events);
+            sent.packets += 1;
+            if end == joined {
+                stream.credit.take(self.now, these.len() as u64);
+                stream.sender.extend_last(these, events);
+                continue;
+            }
             let mut payload = self.out.buffer();
-            payload.extend_from_slice(&frames[sent.bytes..end]);
+            payload.extend_from_slice(these);
             let plain = Plain {
                 payload,
                 events,
@@ -194,9 +247,6 @@ impl Engine {
             };
             stream.credit.take(self.now, plain.cost());
             stream.sender.push(plain, extended && stream.credit.window() > 0);
-            sent.bytes = end;
-            sent.events += usize::from(events);
-            sent.packets += 1;
         }
         stream.last_activity = self.now;
         self.schedule(handle.peer, handle.stream);

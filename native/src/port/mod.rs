@@ -28,6 +28,9 @@ pub mod refused {
     pub const SOCKET: i32 = -5;
 }
 
+/// Added to the count by [`Port::send_soon`] when the events may leave later than the call.
+pub const WAITS: i32 = 1 << 30;
+
 /// Bytes of frames that one call of [`Port::send_batch`] sends.
 const MAX_CALL: usize = 2 << 20;
 
@@ -208,6 +211,20 @@ impl Port {
         outcome(sent.map(|sent| sent.events))
     }
 
+    /// As [`send`](Self::send), all or nothing and without header fields. The count has [`WAITS`] added when the events are
+    /// kept until the peer acknowledges them: then nothing is lost when they leave later.
+    pub fn send_soon(&mut self, now: u64, handle: u32, frames: &[u8], count: u32) -> i32 {
+        let Some(handle) = self.handles.get(&handle) else {
+            return refused::NOT_CONNECTED;
+        };
+        let publish = Publish::default();
+        let sent = self
+            .engine
+            .send(now, *handle, frames, count as usize, false, publish);
+        let waits = sent.is_ok_and(|sent| sent.retained);
+        outcome(sent.map(|sent| sent.events)) + if waits { WAITS } else { 0 }
+    }
+
     /// Sends events of a batch from index `from` on: how many were taken, or a number of [`refused`]. Event `n` ends at `ends[n]`.
     pub fn send_batch(&mut self, now: u64, handle: u32, data: &[u8], ends: &[u32], from: u32) -> i32 {
         let Some(handle) = self.handles.get(&handle) else {
@@ -361,6 +378,11 @@ impl Port {
             Some(Link::Udp(from)) => self.engine.expect_keep_alive(from, sender),
             _ => false,
         }
+    }
+
+    /// Whether [`take_events`](Self::take_events) has something.
+    pub fn has_events(&self) -> bool {
+        self.engine.has_events()
     }
 
     /// Things that happened, and messages of subprotocols; empty when there is nothing.

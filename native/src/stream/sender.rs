@@ -117,6 +117,26 @@ impl Sender {
         sequence
     }
 
+    /// The newest packet that has not left yet.
+    pub fn last_queued(&self) -> Option<&Plain> {
+        self.queue.back()
+    }
+
+    /// Adds frames to the newest packet that has not left yet; nothing happens without one.
+    pub fn extend_last(&mut self, frames: &[u8], events: u16) {
+        let Some(last) = self.queue.back_mut() else {
+            return;
+        };
+        last.payload.extend_from_slice(frames);
+        last.events += events;
+        self.bytes += frames.len() as u64;
+        if let Some((sequence, cost)) = self.charged.back_mut() {
+            if *sequence + 1 == self.next_sequence {
+                *cost += frames.len() as u64;
+            }
+        }
+    }
+
     /// Cost of the packet that [`next`](Self::next) would give.
     pub fn next_cost(&self) -> Option<u64> {
         match self.again.first().and_then(|sequence| self.retained(*sequence)) {

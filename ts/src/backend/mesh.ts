@@ -19,6 +19,9 @@ export interface RawMeshClass {
 /** Outcomes of `send` and `sendTo` below zero. */
 export const REFUSED = { backpressure: -1, notConnected: -2, tooLarge: -3, badFrames: -4, socket: -5 } as const;
 
+/** Added to the count by `sendSoon` when the events leave with the next `flush`. */
+export const WAITS = 2 ** 30;
+
 /** `connect`: how a node is called. */
 export const CALL = { auto: 0, via: 1, routed: 2 } as const;
 
@@ -67,6 +70,13 @@ export interface RawMesh {
     channelHash: number,
     originHash: number,
   ): number;
+  /**
+   * As `send`, all or nothing and without header fields. The count has {@link WAITS} added when the events may leave later,
+   * with the next `flush` or `takeTransmits`: they are kept until the peer acknowledges them, so nothing is lost by it.
+   */
+  sendSoon(now: number, handle: number, frames: Uint8Array, length: number, count: number): number;
+  /** Sends what waits (addon). */
+  flush?(): void;
   /** Sends events of a batch from index `from` on, in as many packets as there is room for; as `send`. Event n ends at `ends[n]`. */
   sendBatch(now: number, handle: number, data: Uint8Array, ends: Uint32Array, from: number): number;
   /** 1 when everything sent on a stream is acknowledged, else 0; `REFUSED.notConnected` when stream or session is gone. */
@@ -103,6 +113,8 @@ export interface RawMesh {
   block(link: string, blocked: boolean): void;
   /** What happened and messages of subprotocols, as records (native/src/port/batch.rs). */
   takeEvents(): Uint8Array;
+  /** Whether `takeEvents` has something; cheaper than asking it (addon). */
+  hasEvents?(): boolean;
   /** Packets of plain events, until at least so many events are taken. */
   takeDeliveries(events: number): Uint8Array;
   /** A datagram arrived; its bytes are no longer the caller's. */

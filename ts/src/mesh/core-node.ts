@@ -301,8 +301,9 @@ export class CoreNode {
 
   #onWake(): void {
     if (this.#state === 'closed') return;
-    for (;;) {
-      const batch = this.driver.raw.takeEvents();
+    const { raw } = this.driver;
+    while (raw.hasEvents?.() !== false) {
+      const batch = raw.takeEvents();
       if (batch.length === 0) break;
       for (const what of readHappenings(batch)) {
         if (what.kind === 'handshake') this.#pending.get(what.id)?.resolve({ peer: what.peer, link: what.link });

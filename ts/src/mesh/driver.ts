@@ -17,6 +17,8 @@ export interface MeshDriver {
   now(): number;
   /** Sends what a call has caused; to be called after each call that can cause something. */
   flush(): void;
+  /** Sends at the end of this tick, or at once when nothing has left for a while: for events that are kept until acknowledged. */
+  flushSoon(): void;
   /** Called when there may be something to take. */
   onWake(callback: () => void): void;
   /** Closes socket, timers and thread. */
@@ -50,12 +52,14 @@ export async function openDriver(address: string, options: EngineOptions): Promi
     } catch (error) {
       throw bindFailed(error);
     }
+    const ending = atEndOfTick(() => raw.flush?.());
     return {
       raw,
       address: raw.localAddress?.() ?? address,
       datagrams: true,
       now: () => 0,
       flush: () => {},
+      flushSoon: ending,
       onWake: (callback) => raw.onWake?.(callback),
       close: async () => raw.shutdown(0),
     };
@@ -75,6 +79,23 @@ export async function openDriver(address: string, options: EngineOptions): Promi
   return new SocketDriver(raw, socket, begun);
 }
 
+/** Calls the function once after all that the present tick still does, promises included, however often it is asked. */
+function atEndOfTick(work: () => void): () => void {
+  let asked = false;
+  const run = () => {
+    asked = false;
+    work();
+  };
+  return () => {
+    if (asked) return;
+    asked = true;
+    process.nextTick(run);
+  };
+}
+
+/** Sends that follow each other this closely leave together, µs. */
+const TOGETHER = 100;
+
 /** Drives an engine from this thread. */
 class SocketDriver implements MeshDriver {
   readonly raw: RawMesh;
@@ -86,6 +107,12 @@ class SocketDriver implements MeshDriver {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #armedFor = -1;
   #closed = false;
+  /** When a send last left, µs. */
+  #sentAt = -TOGETHER;
+  readonly #flushAtEnd = atEndOfTick(() => {
+    this.#sentAt = this.now();
+    this.flush();
+  });
 
   constructor(raw: RawMesh, socket: UdpSocket, begun: number) {
     this.raw = raw;
@@ -101,6 +128,16 @@ class SocketDriver implements MeshDriver {
 
   now(): number {
     return Math.round((performance.now() - this.#begun) * 1000);
+  }
+
+  flushSoon(): void {
+    const now = this.now();
+    if (now - this.#sentAt < TOGETHER) {
+      this.#flushAtEnd();
+      return;
+    }
+    this.#sentAt = now;
+    this.flush();
   }
 
   flush(): void {
@@ -145,6 +182,7 @@ class SocketDriver implements MeshDriver {
 
   async close(): Promise<void> {
     if (this.#closed) return;
+    this.flush();
     this.raw.shutdown(this.now());
     this.flush();
     this.#closed = true;

@@ -51,6 +51,8 @@ const READER_LIMIT = 4096;
 /** The same for events that no iterator wants. */
 const UNREAD_LIMIT = 65_536;
 const BATCH = 4096;
+/** The engine ends a batch not far above this many bytes; a shorter one has all that there was. */
+const LARGE = 4 << 20;
 
 function wants({ channel, peer, streamId }: Selection, event: MeshEvent): boolean {
   return (
@@ -86,16 +88,20 @@ export class Inbox {
     this.#driver = driver;
   }
 
+  /** Whether the engine may have had more than the last `#take` asked for. */
+  #more = false;
+
   #take(most: number): MeshEvent[] {
     const batch = this.#driver.raw.takeDeliveries(most);
     this.#driver.flush();
     const out: MeshEvent[] = [];
+    let taken = 0;
     for (const packet of readPackets(batch)) {
       const { peer: peerNodeId, streamId, sequence, events } = packet;
+      taken += events.length;
       if (!isPublish(packet)) {
-        events.forEach((bytes, index) => {
-          out.push({ peerNodeId, streamId, sequence, index, bytes });
-        });
+        let index = 0;
+        for (const bytes of events) out.push({ peerNodeId, streamId, sequence, index: index++, bytes });
         continue;
       }
       const channel = this.channelOf(packet);
@@ -106,6 +112,7 @@ export class Inbox {
         out.push({ peerNodeId, streamId, sequence, index, ...of, bytes });
       });
     }
+    this.#more = taken >= most || batch.length >= LARGE;
     return out;
   }
 
@@ -132,13 +139,14 @@ export class Inbox {
       for (const reader of this.#readers) if (reader.queue.length >= READER_LIMIT) return;
       if (this.#unread.length - this.#at >= UNREAD_LIMIT) return;
       const events = this.#take(BATCH);
-      if (events.length === 0) return;
       for (const event of events) if (!this.#offer(event)) this.#unread.push(event);
       for (const reader of this.#readers) {
         if (reader.queue.length === 0) continue;
         if (reader.callback) reader.callback(reader.queue.splice(0));
         else reader.notify();
       }
+      // What comes now is told anew.
+      if (!this.#more) return;
     }
   }
 

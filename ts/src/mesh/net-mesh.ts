@@ -154,6 +154,7 @@ export class NetMesh {
 
   /** + Ends the session with a peer; nodes of ours are told. */
   disconnect(peerNodeId: bigint): boolean {
+    this.#core.driver.flush();
     const done = this.#core.raw.disconnect(this.#core.driver.now(), checkU64('disconnect', 'peerNodeId', peerNodeId));
     this.#core.driver.flush();
     return done;
@@ -171,7 +172,10 @@ export class NetMesh {
     this.#core.raw.closeStream(this.#core.driver.now(), peerNodeId, streamId);
   }
 
-  /** Sends events, all or nothing. Resolves when they are handed to the socket. */
+  /**
+   * Sends events, all or nothing. Resolves when they are handed to the socket; on a reliable stream between nodes of ours
+   * when they are kept until the peer has them. Calls of one tick on such a stream share packets.
+   */
   async sendOnStream(stream: NetStream, events: Buffer[]): Promise<void> {
     sendOnStream(this.#core, stream, events);
   }

@@ -1,5 +1,5 @@
 /** Events into a session: at once, or again while there is no credit. */
-import { REFUSED } from '../backend/mesh.js';
+import { REFUSED, WAITS } from '../backend/mesh.js';
 import { MeshringError, wrongType } from '../errors.js';
 import { checkAddress } from './check.js';
 import { CLOSED, type CoreNode } from './core-node.js';
@@ -34,7 +34,14 @@ function send(
   const handle = NetStream.handleOf(stream, core);
   if (handle === null) throw new MeshringError('not-connected', NOT_CONNECTED);
   const { bytes, length } = frame(events, from);
-  const sent = raw.send(driver.now(), handle, bytes, length, events.length - from, partial, 0, 0);
+  const count = events.length - from;
+  const sent = partial
+    ? raw.send(driver.now(), handle, bytes, length, count, partial, 0, 0)
+    : raw.sendSoon(driver.now(), handle, bytes, length, count);
+  if (sent >= WAITS) {
+    driver.flushSoon();
+    return sent - WAITS;
+  }
   driver.flush();
   if (sent >= 0) return sent;
   if (sent === REFUSED.socket) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { door } from '../../src/backend/choose.js';
-import { CALL, type RawMesh, REFUSED, RELIABILITY } from '../../src/backend/mesh.js';
+import { CALL, type RawMesh, REFUSED, RELIABILITY, WAITS } from '../../src/backend/mesh.js';
 import { readHappenings, readPackets } from '../../src/mesh/batch.js';
 import { frame } from '../../src/mesh/frames.js';
 
@@ -98,6 +98,68 @@ describe('the mesh engine', () => {
     expect(JSON.parse(pair.a.stats())).toMatchObject({ handshakes: 1, forged: 0 });
     expect(JSON.parse(pair.a.routes())).toEqual([{ id: '8738', nextHop: 'link:7', metric: 1 }]);
     expect([pair.a.peerCount(), pair.a.discoveredNodes(), pair.a.peerAt('link:7')]).toEqual([1, 1, 0x2222n]);
+  });
+
+  it('sends of one moment share a packet: order, ids and credit to the byte', () => {
+    const pair = new Pair();
+    pair.connect();
+    const window = 1000;
+    const stream = pair.a.openStream(pair.now, 0x2222n, 5n, RELIABILITY.full, window, 1);
+    const send = (event: Uint8Array) => {
+      const { bytes: frames, length } = frame([event]);
+      return pair.a.sendSoon(pair.now, stream, frames, length, 1);
+    };
+    const credit = () => Number(pair.a.streamStats(0x2222n, 5n)?.[4]);
+    const sent: string[] = [];
+    for (let n = 0; n < 9; n++) {
+      sent.push(`event ${n} `.padEnd(90, '.'));
+      expect(send(bytes(sent[n] as string))).toBe(1 + WAITS);
+      // One header, then four bytes of length and the event.
+      expect(credit()).toBe(window - 80 - (n + 1) * 94);
+    }
+    expect(send(new Uint8Array(71))).toBe(REFUSED.backpressure);
+    expect([credit(), pair.a.streamStats(0x2222n, 5n)?.[3]]).toEqual([74, 1n]);
+    sent.push('.'.repeat(70));
+    expect(send(bytes(sent[9] as string))).toBe(1 + WAITS);
+    expect([credit(), send(new Uint8Array(0))]).toEqual([0, REFUSED.backpressure]);
+    pair.settle();
+    const packets = readPackets(pair.b.takeDeliveries(100));
+    expect(packets.map((packet) => [packet.sequence, packet.events.map(text)])).toEqual([[0n, sent]]);
+    pair.pass(10_000);
+    expect([credit(), pair.a.isDrained()]).toEqual([window, true]);
+    // A packet that is full, or has left, takes no more in.
+    for (let n = 0; n < 3; n++) send(bytes(`${n}`.padEnd(200, '.')));
+    pair.settle();
+    send(bytes('last'));
+    pair.settle();
+    expect(readPackets(pair.b.takeDeliveries(100)).map((packet) => [packet.sequence, packet.events.length])).toEqual([
+      [1n, 3],
+      [2n, 1],
+    ]);
+    expect(send(new Uint8Array(8109))).toBe(REFUSED.tooLarge);
+  });
+
+  it('what nobody acknowledges has a packet of its own and never waits', () => {
+    for (const [extension, reliability] of [
+      [1, RELIABILITY.once],
+      [0, RELIABILITY.full],
+      [0, RELIABILITY.once],
+    ] as const) {
+      const pair = new Pair(extension);
+      pair.connect();
+      const stream = pair.a.openStream(pair.now, 0x2222n, 5n, reliability, 65_536, 1);
+      for (let n = 0; n < 3; n++) {
+        const { bytes: frames, length } = frame([bytes(`event ${n}`)]);
+        expect(pair.a.sendSoon(pair.now, stream, frames, length, 1)).toBe(1);
+      }
+      pair.settle();
+      const packets = readPackets(pair.b.takeDeliveries(100));
+      expect(packets.map((packet) => [packet.sequence, packet.events.map(text)])).toEqual([
+        [0n, ['event 0']],
+        [1n, ['event 1']],
+        [2n, ['event 2']],
+      ]);
+    }
   });
 
   it('loses nothing on a reliable stream when every third datagram is lost', () => {

@@ -101,6 +101,39 @@ describe.each(['addon', 'wasm'] as const)('mesh nodes on %s', (backend) => {
     expect(a.streamStats(b.nodeId(), 4n)).toMatchObject({ txSeq: 4n, active: true, protocol: 'meshring' });
   });
 
+  it('single sends that follow each other arrive in order, in few packets', async () => {
+    const [a, b] = await pair();
+    const stream = a.openStream(b.nodeId(), { streamId: 3n, reliability: 'reliable', windowBytes: 0 });
+    const got: string[] = [];
+    b.onEvents((events) => {
+      for (const { bytes } of events) got.push(Buffer.from(bytes).toString());
+    });
+    const sent: string[] = [];
+    for (let n = 0; n < 2000; n++) {
+      sent.push(`${n}`);
+      const done = a.sendOnStream(stream, [Buffer.from(`${n}`)]);
+      if (n % 3 === 0) await done;
+      if (n % 500 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await until(() => got.length >= sent.length);
+    expect(got).toEqual(sent);
+    expect(Number(a.streamStats(b.nodeId(), 3n)?.txSeq)).toBeLessThan(1000);
+  });
+
+  it('what waits for company leaves before a goodbye, and although its thread is busy', async () => {
+    const [a, b] = await pair();
+    const stream = (streamId: bigint) => a.openStream(b.nodeId(), { streamId, reliability: 'reliable' });
+    const [first, second] = [stream(1n), stream(2n)];
+    const seen = () => b.stats().inboundEvents as number;
+    for (let n = 0; n < 3; n++) void a.sendOnStream(first, [Buffer.from('busy')]);
+    if (backend === 'addon') while (seen() < 3);
+    await until(() => seen() === 3);
+    for (let n = 0; n < 3; n++) void a.sendOnStream(second, [Buffer.from('gone')]);
+    expect(a.disconnect(b.nodeId())).toBe(true);
+    await until(() => b.peerCount() === 0);
+    expect((await b.poll(10)).map((event) => event.raw)).toEqual(['busy', 'busy', 'busy', 'gone', 'gone', 'gone']);
+  });
+
   it('a window refuses whole calls and opens again', async () => {
     const [a, b] = await pair();
     const stream = a.openStream(b.nodeId(), { streamId: 9n, windowBytes: 256 });
