@@ -3,7 +3,7 @@
 import { Command } from 'commander';
 import { benchCommand } from './cli/bench.js';
 import { doctorCommand } from './cli/doctor.js';
-import { EXIT } from './cli/exit.js';
+import { EXIT, endWithReader } from './cli/exit.js';
 import { ingestCommand } from './cli/ingest.js';
 import { logCommand } from './cli/log.js';
 import { statsCommand } from './cli/stats.js';
@@ -18,6 +18,7 @@ for (const command of [ingestCommand(), tailCommand(), statsCommand(), doctorCom
 program.addCommand(logCommand());
 program.addCommand(zebusDirectoryCommand());
 
+endWithReader();
 program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`${messageOf(error)}\n`);
   process.exitCode = EXIT.failed;

@@ -1,10 +1,23 @@
-import { dirname, resolve } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { decodeKept, keptSeq } from '../cortex/kept.js';
 import { messageOf } from '../errors.js';
 import { readConfig } from '../redex/config.js';
-import { channelName, findChannels, type LogEntry, type LogFiles, readLogFiles } from '../redex/inspect.js';
+import { type Appended, LogFollower } from '../redex/follow.js';
+import {
+  channelName,
+  findChannels,
+  type LogDamage,
+  type LogEntry,
+  type LogFiles,
+  readLogFiles,
+  sizeOfLog,
+} from '../redex/inspect.js';
 import { openPersistent } from '../redex/registry.js';
 import { NodeStorage } from '../redex/storage-node.js';
+import { interruption } from './exit.js';
+import { Lines, ProgressLine } from './terminal.js';
 
 /** Exit codes: clean, damage found, usage or input and output. */
 const CLEAN = 0;
@@ -13,10 +26,6 @@ const FAILED = 2;
 const PREVIEW = 60;
 /** How often `tail --follow` looks: stores into mapped files raise no event that another process could wait for. */
 const FOLLOW_MS = 200;
-
-const say = (text: string): void => {
-  process.stdout.write(`${text}\n`);
-};
 
 function number(text: string): number {
   const value = Number(text);
@@ -41,28 +50,24 @@ function time(entry: LogEntry): string {
   return entry.timeNs === 0n ? '-' : new Date(Number(entry.timeNs / 1_000_000n)).toISOString();
 }
 
-function print(entry: LogEntry): void {
+/** One entry as a line. */
+function line(entry: LogEntry): string {
   const checksum = entry.checksum.toString(16).padStart(7, '0');
   const kind = entry.isInline ? ' inline' : '';
-  say(`${entry.seq}\t${time(entry)}\t${entry.payload.length}\t${checksum}${kind}\t${preview(entry.payload)}`);
+  return `${entry.seq}\t${time(entry)}\t${entry.payload.length}\t${checksum}${kind}\t${preview(entry.payload)}`;
 }
 
-function printAsJson(channel: string, entry: LogEntry): void {
-  const { seq, timeNs, checksum, isInline, payload } = entry;
-  say(
-    JSON.stringify({
-      channel,
-      seq: String(seq),
-      timeNs: String(timeNs),
-      checksum,
-      isInline,
-      payload: Buffer.from(payload).toString('base64'),
-    }),
-  );
+function json(channel: string, { seq, timeNs, checksum, isInline, payload }: LogEntry): string {
+  const base64 = Buffer.from(payload).toString('base64');
+  return JSON.stringify({ channel, seq: String(seq), timeNs: String(timeNs), checksum, isInline, payload: base64 });
 }
 
-function summary(name: string, files: LogFiles): string {
-  const { events, nextSeq, bytes, torn, missingTimes, damage } = files;
+function damaged({ file, offset, record, seq, reason }: LogDamage): string {
+  return `damage\t${file}\toffset ${offset}\trecord ${record}\tseq ${seq}\t${reason}`;
+}
+
+function summary({ name, files, state, damage }: Channel): string {
+  const { events, nextSeq, bytes, torn, missingTimes } = files;
   const notes = [
     `${events} events`,
     `next seq ${nextSeq}`,
@@ -71,33 +76,66 @@ function summary(name: string, files: LogFiles): string {
     `idx ${bytes.idx}`,
     torn > 0 ? `${torn} unfinished at the end` : '',
     missingTimes > 0 ? `${missingTimes} without a time` : '',
+    state === null ? '' : `compacted state through seq ${state}`,
     damage.length > 0 ? `${damage.length} DAMAGED` : '',
   ];
   return `${name}: ${notes.filter(Boolean).join(', ')}`;
 }
 
-function printDamage(files: LogFiles): void {
-  for (const { file, offset, record, seq, reason } of files.damage) {
-    say(`damage\t${file}\toffset ${offset}\trecord ${record}\tseq ${seq}\t${reason}`);
+/** The states that compaction of CortEX left beside a channel's log: how far they reach, and which are damaged. */
+function keptStates(path: string): { through: string | null; damage: LogDamage[] } {
+  let through: string | null = null;
+  const damage: LogDamage[] = [];
+  for (const name of readdirSync(path).sort()) {
+    const seq = keptSeq(name);
+    if (seq === undefined) continue;
+    const file = join(path, name);
+    if (decodeKept(readFileSync(file)) !== undefined) through = String(seq);
+    else damage.push({ file, offset: 0, record: 0, seq: String(seq), reason: 'checksum of a compacted state' });
   }
+  return { through, damage };
 }
 
-/** Runs `work` on each channel at or below `directory`. */
-function each(directory: string, work: (name: string, files: LogFiles) => void): number {
+/** One channel as the commands see it. */
+interface Channel {
+  readonly name: string;
+  readonly files: LogFiles;
+  /** Sequence up to which a compacted state beside the log reaches. */
+  readonly state: string | null;
+  readonly damage: readonly LogDamage[];
+}
+
+function channelsBelow(directory: string): { readonly root: string; readonly channels: string[] } {
   const root = resolve(directory);
+  if (!existsSync(root)) throw new Error(`${directory}: no such directory`);
   const channels = findChannels(root);
-  if (channels.length === 0) throw new Error(`${directory}: no channel directory here`);
-  let damaged = false;
+  if (channels.length === 0) throw new Error(`${directory}: no channel directory here or below`);
+  return { root, channels };
+}
+
+/** Runs `work` on each channel at or below `directory`, with a line of progress while files are read. */
+async function each(directory: string, work: (channel: Channel) => void | Promise<void>): Promise<number> {
+  const { root, channels } = channelsBelow(directory);
+  const total = channels.reduce((sum, path) => sum + sizeOfLog(path), 0);
+  const progress = new ProgressLine('bytes');
+  let done = 0;
+  let code = CLEAN;
   for (const path of channels) {
-    const files = readLogFiles(path);
-    work(channelName(root, path), files);
-    damaged ||= files.damage.length > 0;
+    const files = readLogFiles(path, (bytes) => {
+      done += bytes;
+      progress.update(done, done / total);
+    });
+    progress.end();
+    const { through, damage } = keptStates(path);
+    const all = [...files.damage, ...damage];
+    await work({ name: channelName(root, path), files, state: through, damage: all });
+    if (all.length > 0) code = DAMAGE;
   }
-  return damaged ? DAMAGE : CLEAN;
+  return code;
 }
 
 /** Sets the exit code of what `work` returns; failures are `2`. */
-function exitWith(work: () => number | Promise<number>): Promise<void> {
+function exitWith(work: () => Promise<number>): Promise<void> {
   return Promise.resolve()
     .then(work)
     .catch((error: unknown) => {
@@ -115,69 +153,99 @@ interface InspectOptions {
   json?: boolean;
 }
 
-function inspect(directory: string, options: InspectOptions): number {
-  return each(directory, (name, files) => {
-    const shown = files.entries.filter((entry) => entry.seq >= options.from).slice(0, options.limit);
-    if (options.json) {
-      for (const entry of shown) printAsJson(name, entry);
-      return;
+function inspect(directory: string, options: InspectOptions): Promise<number> {
+  const out = new Lines();
+  return each(directory, async (channel) => {
+    if (!options.json) out.add(summary(channel));
+    let left = options.limit ?? Number.MAX_SAFE_INTEGER;
+    for (const entry of channel.files.entries(options.from)) {
+      if (left === 0) break;
+      left -= 1;
+      out.add(options.json ? json(channel.name, entry) : line(entry));
+      if (out.full) await out.flush();
     }
-    say(summary(name, files));
-    for (const entry of shown) print(entry);
-    printDamage(files);
+    if (!options.json) for (const damage of channel.damage) out.add(damaged(damage));
+    await out.flush();
   });
 }
 
-function verify(directory: string, options: { json?: boolean }): number {
-  return each(directory, (name, files) => {
-    const { entries, ...facts } = files;
+function verify(directory: string, options: { json?: boolean }): Promise<number> {
+  const out = new Lines();
+  return each(directory, async (channel) => {
+    const { name, files, state, damage } = channel;
     if (options.json) {
-      say(JSON.stringify({ channel: name, ...facts, checked: entries.length }));
-      return;
+      const { path, generation, events, nextSeq, torn, missingTimes, bytes, records } = files;
+      const facts = { path, generation, events, nextSeq, torn, missingTimes, state, damage, bytes, checked: records };
+      out.add(JSON.stringify({ channel: name, ...facts }));
+    } else {
+      out.add(summary(channel));
+      for (const one of damage) out.add(damaged(one));
     }
-    say(summary(name, files));
-    printDamage(files);
+    await out.flush();
   });
 }
 
-async function tail(directory: string, options: { lines: number; follow?: boolean; json?: boolean }): Promise<number> {
-  const root = resolve(directory);
-  const seen = new Map<string, bigint>();
-  const show = (lines: number): number =>
-    each(root, (name, files) => {
-      const next = seen.get(name);
-      const fresh =
-        next === undefined ? files.entries.slice(-lines) : files.entries.filter((entry) => entry.seq >= next);
-      for (const entry of fresh) {
-        if (options.json) printAsJson(name, entry);
-        else print(entry);
-      }
-      seen.set(name, BigInt(files.nextSeq));
-    });
-  let code = show(options.lines);
+interface TailOptions {
+  lines: number;
+  follow?: boolean;
+  json?: boolean;
+}
+
+async function tail(directory: string, options: TailOptions): Promise<number> {
+  const out = new Lines();
+  const followed = new Map<string, LogFollower>();
+  let shown = '';
+  const show = (name: string, { entries, damage }: Appended): void => {
+    // Entries of several channels are told apart as by the tail of several files.
+    if (!options.json && entries.length + damage.length > 0 && shown !== name) out.add(`==> ${name} <==`);
+    if (entries.length + damage.length > 0) shown = name;
+    for (const entry of entries) out.add(options.json ? json(name, entry) : line(entry));
+    if (!options.json) for (const one of damage) out.add(damaged(one));
+  };
+  const { channels } = channelsBelow(directory);
+  if (channels.length === 1) shown = channelName(resolve(directory), channels[0] ?? '');
+  let code = await each(directory, async ({ name, files, damage }) => {
+    show(name, { entries: files.last(options.lines), damage: [...damage] });
+    if (options.follow) followed.set(name, new LogFollower(files));
+    await out.flush();
+  });
   if (!options.follow) return code;
-  let stop: () => void = () => {};
-  const stopped = new Promise<void>((done) => {
-    stop = done;
-  });
-  const timer = setInterval(() => {
-    code = show(options.lines);
-  }, FOLLOW_MS);
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
-  await stopped;
-  clearInterval(timer);
+  const signal = interruption();
+  while (!signal.aborted) {
+    for (const [name, follower] of followed) {
+      const more = follower.more();
+      if (more.damage.length > 0) code = DAMAGE;
+      show(name, more);
+    }
+    await out.flush();
+    await pause(FOLLOW_MS, signal);
+  }
   return code;
+}
+
+/** Waits, at most until the signal. */
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    if (signal.aborted) return done();
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      done();
+    };
+    const timer = setTimeout(end, milliseconds);
+    signal.addEventListener('abort', end);
+  });
 }
 
 interface CompactOptions {
   maxEvents?: bigint;
   maxBytes?: bigint;
   maxAgeMs?: bigint;
+  json?: boolean;
 }
 
 async function compact(directory: string, options: CompactOptions): Promise<number> {
-  const root = resolve(directory);
+  const out = new Lines();
   const bounds = {
     ...readConfig({ persistent: true }),
     ...(options.maxEvents === undefined ? {} : { maxEvents: options.maxEvents }),
@@ -185,8 +253,7 @@ async function compact(directory: string, options: CompactOptions): Promise<numb
     ...(options.maxAgeMs === undefined ? {} : { maxAgeMs: options.maxAgeMs }),
   };
   const storage = new NodeStorage();
-  const channels = findChannels(root);
-  if (channels.length === 0) throw new Error(`${directory}: no channel directory here`);
+  const { root, channels } = channelsBelow(directory);
   for (const path of channels) {
     const before = readLogFiles(path);
     const { log, release } = openPersistent(storage, dirname(path), path.slice(dirname(path).length + 1), bounds);
@@ -194,11 +261,18 @@ async function compact(directory: string, options: CompactOptions): Promise<numb
     await log.compact();
     await release();
     const after = readLogFiles(path);
-    const size = (files: LogFiles) => files.bytes.dat + files.bytes.idx + files.bytes.ts;
-    say(
-      `${channelName(root, path)}: ${before.events} → ${after.events} events, ${size(before)} → ${size(after)} bytes` +
-        (before.damage.length > 0 ? `, ${before.damage.length} damaged records set aside` : ''),
-    );
+    const facts = (files: LogFiles) => ({
+      events: files.events,
+      bytes: files.bytes.dat + files.bytes.idx + files.bytes.ts,
+    });
+    const name = channelName(root, path);
+    const [was, is, aside] = [facts(before), facts(after), before.damage.length];
+    if (options.json) out.add(JSON.stringify({ channel: name, before: was, after: is, setAside: aside }));
+    else {
+      const damage = aside > 0 ? `, ${aside} damaged records set aside` : '';
+      out.add(`${name}: ${was.events} → ${is.events} events, ${was.bytes} → ${is.bytes} bytes${damage}`);
+    }
+    await out.flush();
   }
   return CLEAN;
 }
@@ -206,6 +280,8 @@ async function compact(directory: string, options: CompactOptions): Promise<numb
 /** The sub-command `meshring log`: looks into the directories of persistent logs. */
 export function logCommand(): Command {
   const command = new Command('log').description('look into the directories of persistent logs (RedEX)');
+  // A wrong call is 2 here, because 1 says that damage was found; the sub-commands inherit this.
+  command.exitOverride((error) => process.exit(error.exitCode === 0 ? CLEAN : FAILED));
   const directory = 'directory of one channel, or of many';
   command
     .command('inspect')
@@ -228,9 +304,7 @@ export function logCommand(): Command {
     .option('-n, --lines <n>', 'how many', number, 10)
     .option('-f, --follow', 'go on with new entries until interrupted')
     .option('--json', 'one JSON object a line, payload in base64')
-    .action((dir: string, options: { lines: number; follow?: boolean; json?: boolean }) =>
-      exitWith(() => tail(dir, options)),
-    );
+    .action((dir: string, options: TailOptions) => exitWith(() => tail(dir, options)));
   command
     .command('compact')
     .description('recover, apply the given bounds, and rewrite the files without what is no longer retained')
@@ -238,6 +312,7 @@ export function logCommand(): Command {
     .option('--max-events <n>', 'keep at most so many events', bigint)
     .option('--max-bytes <n>', 'keep at most so many bytes', bigint)
     .option('--max-age-ms <n>', 'keep events at most so long', bigint)
+    .option('--json', 'one JSON object a channel')
     .action((dir: string, options: CompactOptions) => exitWith(() => compact(dir, options)));
   return command;
 }

@@ -3,7 +3,7 @@ import { compileFilter } from '../bus/filter.js';
 import { MeshringError } from '../errors.js';
 import { NetNode } from '../node.js';
 import type { StoredEvent, SubscribeOpts } from '../types.js';
-import { EXIT, endWithReader, interruption } from './exit.js';
+import { EXIT, interruption } from './exit.js';
 import { nodeConfig, type StoreOptions, transportOf, whole, withStore } from './store.js';
 
 interface Options extends StoreOptions {
@@ -39,7 +39,6 @@ async function run(options: Options): Promise<void> {
   if (transportOf(options).type === 'memory') {
     throw new Error('tail: a store in memory belongs to its process; name redis or jetstream');
   }
-  endWithReader();
   const stop = interruption();
   const node = await NetNode.create(nodeConfig(options));
   let left = options.limit ?? Number.POSITIVE_INFINITY;

@@ -36,22 +36,54 @@ const INTERVAL_MS = 100;
 export class ProgressLine {
   readonly #shown = process.stderr.isTTY === true;
   readonly #began = performance.now();
+  readonly #what: string;
   #last = 0;
 
+  /** @param what is counted */
+  constructor(what = 'events') {
+    this.#what = what;
+  }
+
   /** @param part done so far, 0 to 1; undefined when the whole is not known */
-  update(events: number, part: number | undefined): void {
+  update(count: number, part: number | undefined): void {
     const now = performance.now();
     if (!this.#shown || now - this.#last < INTERVAL_MS) return;
     this.#last = now;
-    const rate = events / Math.max(0.001, (now - this.#began) / 1000);
+    const rate = count / Math.max(0.001, (now - this.#began) / 1000);
     const filled = part === undefined ? 0 : Math.round(WIDTH * Math.min(1, part));
     const bar =
       part === undefined ? '' : `[${'#'.repeat(filled)}${'.'.repeat(WIDTH - filled)}] ${Math.floor(100 * part)} % `;
-    process.stderr.write(`\r\u001b[K${bar}${grouped(events)} events, ${grouped(Math.round(rate))}/s`);
+    process.stderr.write(`\r\u001b[K${bar}${grouped(count)} ${this.#what}, ${grouped(Math.round(rate))}/s`);
   }
 
   /** Takes the line away. */
   end(): void {
     if (this.#shown) process.stderr.write('\r\u001b[K');
+  }
+}
+
+/** Text that is gathered before it is written. */
+const GATHERED = 64 * 1024;
+
+/** Lines for standard output: written in large pieces, and no faster than the reader takes them. */
+export class Lines {
+  #text = '';
+
+  /** Takes a line. */
+  add(line: string): void {
+    this.#text += `${line}\n`;
+  }
+
+  /** Whether it is time to flush. */
+  get full(): boolean {
+    return this.#text.length >= GATHERED;
+  }
+
+  /** Writes what was gathered; resolves when the reader has room for more. */
+  async flush(): Promise<void> {
+    const text = this.#text;
+    this.#text = '';
+    if (text === '' || process.stdout.write(text)) return;
+    await new Promise<void>((drained) => process.stdout.once('drain', drained));
   }
 }

@@ -14,11 +14,17 @@ export interface Kept {
   readonly lastSeq: bigint;
 }
 
-const NAME = /^~snapshot-\d{20}$/;
+const NAME = /^~snapshot-(\d{20})$/;
 const FOOTER = 16;
 
 function fileName(lastSeq: bigint): string {
   return `~snapshot-${String(lastSeq).padStart(20, '0')}`;
+}
+
+/** Last sequence of the state in a file of this name; undefined when it is no such name. */
+export function keptSeq(name: string): bigint | undefined {
+  const digits = NAME.exec(name)?.[1];
+  return digits === undefined ? undefined : BigInt(digits);
 }
 
 function encode({ stateBytes, lastSeq }: Kept): Uint8Array {
@@ -30,7 +36,8 @@ function encode({ stateBytes, lastSeq }: Kept): Uint8Array {
   return bytes;
 }
 
-function decode(bytes: Uint8Array): Kept | undefined {
+/** The state in the bytes of a file; undefined when they are damaged. */
+export function decodeKept(bytes: Uint8Array): Kept | undefined {
   const length = bytes.length - FOOTER;
   if (length < 0) return undefined;
   const footer = new DataView(bytes.buffer, bytes.byteOffset + length);
@@ -58,7 +65,7 @@ export function readKept(home: LogHome): { readonly kept: Kept | undefined; read
     const bytes = new Uint8Array(file.length());
     const count = file.read(0, bytes);
     file.close();
-    const kept = decode(bytes.subarray(0, count));
+    const kept = decodeKept(bytes.subarray(0, count));
     if (kept !== undefined) return { kept, damaged };
     damaged.push(path);
   }

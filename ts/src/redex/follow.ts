@@ -1,0 +1,88 @@
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { door } from '../backend/choose.js';
+import {
+  content,
+  entryAt,
+  extent,
+  type LogDamage,
+  type LogEntry,
+  type LogFiles,
+  liveGeneration,
+  RECORD,
+  readLogFiles,
+  TIME,
+} from './inspect.js';
+
+/** Records read at a time. */
+const PAGE = 64 * 1024;
+
+/** What was appended to a channel. */
+export interface Appended {
+  readonly entries: LogEntry[];
+  readonly damage: LogDamage[];
+}
+
+/** Follows the files of a channel that another process appends to; each call reads only what is new. */
+export class LogFollower {
+  #files: { readonly path: string; readonly generation: string };
+  /** Records of the generation that were read. */
+  #records: number;
+  #next: bigint;
+
+  /** Goes on after what was read. */
+  constructor(files: LogFiles) {
+    this.#files = files;
+    this.#records = files.records;
+    this.#next = BigInt(files.nextSeq);
+  }
+
+  /** What came since the last call. After a compaction, or when the files were cut, everything is read and checked anew. */
+  more(): Appended {
+    const { path, generation } = this.#files;
+    const idx = join(generation, 'idx');
+    if (liveGeneration(path) === generation && existsSync(idx) && statSync(idx).size >= this.#records * RECORD) {
+      return this.#page(generation);
+    }
+    const files = readLogFiles(path);
+    const entries = [...files.entries(this.#next)];
+    this.#files = files;
+    this.#records = files.records;
+    this.#next = BigInt(files.nextSeq);
+    return { entries, damage: [...files.damage] };
+  }
+
+  #page(generation: string): Appended {
+    const [idxFile, datFile, tsFile] = [join(generation, 'idx'), join(generation, 'dat'), join(generation, 'ts')];
+    const idx = content(idxFile, this.#records * RECORD, PAGE * RECORD);
+    const datEnd = idx.length > 0 && existsSync(datFile) ? statSync(datFile).size : 0;
+    // Complete records: room ahead, and what is being appended, point behind the end of `dat`.
+    let count = 0;
+    let [low, high] = [Number.MAX_VALUE, 0];
+    for (; (count + 1) * RECORD <= idx.length; count += 1) {
+      const { from, length } = extent(idx, count);
+      if (from + length > datEnd) break;
+      if (length === 0) continue;
+      low = Math.min(low, from);
+      high = Math.max(high, from + length);
+    }
+    const found: Appended = { entries: [], damage: [] };
+    if (count === 0) return found;
+    const dat = high > 0 ? content(datFile, low, high - low) : new Uint8Array(0);
+    const ts = content(tsFile, this.#records * TIME, count * TIME);
+    for (let i = 0; i < count; i += 1) {
+      const { from, length } = extent(idx, i);
+      const entry = entryAt({ idx, dat, ts }, i, length === 0 ? 0 : from - low);
+      if (door.logChecksum(entry.payload) === entry.checksum) {
+        if (entry.seq >= this.#next) found.entries.push(entry);
+      } else {
+        const record = this.#records + i;
+        const [file, offset] = entry.isInline ? [idxFile, record * RECORD] : [datFile, from];
+        found.damage.push({ file, offset, record, seq: String(entry.seq), reason: 'checksum' });
+      }
+      if (entry.seq >= this.#next) this.#next = entry.seq + 1n;
+    }
+    this.#records += count;
+    return found;
+  }
+}
