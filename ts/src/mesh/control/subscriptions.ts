@@ -319,7 +319,7 @@ export class Subscriptions {
     holds: boolean,
   ): Promise<DecodedToken | undefined> {
     const found = this.#peers.has(publisher) ? tokensOf(source, channel) : [];
-    const token = fittingToken(found instanceof Promise ? await found : found, channel);
+    const token = fittingToken(found instanceof Promise ? await found : found, channel, this.#host.entityId);
     this.#expect(publisher, channel);
     try {
       const { accepted, reason } = await this.#requests.ask({

@@ -1,7 +1,14 @@
 /** Tokens that a subscription presents: given once, or asked for each time they are needed. */
 import { canonicalChannelHash } from '../../channels/index.js';
 import { wrongType } from '../../errors.js';
-import { authorises, type DecodedToken, decodeToken, scopeBit } from '../../identity/index.js';
+import {
+  authorises,
+  type DecodedToken,
+  decodeToken,
+  hasValidSignature,
+  isValidAt,
+  scopeBit,
+} from '../../identity/index.js';
 
 /** A token, or its 169 bytes. */
 export type TokenLike = Uint8Array | { toBuffer(): Uint8Array };
@@ -43,10 +50,23 @@ export function tokensOf(source: TokenSource, channel: string): DecodedToken[] |
   return (async () => decoded(await source(channel)))();
 }
 
-/** The token that fits a channel, else the first: the publisher says what is wrong with it. */
-export function fittingToken(tokens: readonly DecodedToken[], channel: string): DecodedToken | undefined {
+/**
+ * The token that fits a channel and this node best: one that is valid now, else any for it, else the first, of which the
+ * publisher says what is wrong with it.
+ */
+export function fittingToken(
+  tokens: readonly DecodedToken[],
+  channel: string,
+  entity: Uint8Array,
+): DecodedToken | undefined {
   const hash = canonicalChannelHash(channel);
-  return tokens.find((token) => authorises(token, SUBSCRIBE_BIT, hash)) ?? tokens[0];
+  // Nothing to choose between: the publisher looks at it anyway.
+  if (tokens.length <= 1) return tokens[0];
+  const own = tokens.filter(
+    (token) => authorises(token, SUBSCRIBE_BIT, hash) && token.subject.every((byte, n) => byte === entity[n]),
+  );
+  const now = BigInt(Math.floor(Date.now() / 1000));
+  return own.find((token) => isValidAt(token, now) && hasValidSignature(token)) ?? own[0] ?? tokens[0];
 }
 
 /** Milliseconds until a token is to be replaced: four fifths of what is left of its life; nothing for one that has ended. */
