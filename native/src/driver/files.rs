@@ -43,22 +43,36 @@ impl OsFile {
         }))
     }
 
-    /// Brings the content to the device without waiting for the device's own cache. False when that is not enough.
-    fn write_out(&self) -> bool {
-        self.0.can_share && !self.0.resized.load(Ordering::Acquire) && platform::write_out(&self.0.file)
+    /// Makes what is there durable; a flush of the device's cache that a later one will do anyway is left out.
+    fn settle(&self) -> Stored<()> {
+        if !self.0.can_share || self.0.resized.load(Ordering::Acquire) {
+            return self.sync();
+        }
+        // A failure is reported once by the system: a flush after it would say that all is well.
+        match platform::write_out(&self.0.file) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => self.sync(),
+            done => done.map_err(text),
+        }
+    }
+
+    /// Starts to bring the content to the device.
+    fn begin_write_out(&self) {
+        if self.0.can_share {
+            platform::begin_write_out(&self.0.file);
+        }
     }
 }
 
 /// Makes dat, idx and ts durable, in this order. Where blocks are overwritten in place and no length has changed, the
-/// contents are brought to the device one after the other and one flush at the end covers all three.
+/// contents are brought to the device and one flush at the end covers all three. Records start when the payloads that
+/// they name are there; the times, which nothing depends on, travel with them.
 pub fn flush(files: &[OsFile; 3]) -> Stored<()> {
-    let [first, second, last] = files;
-    for file in [first, second] {
-        if !file.write_out() {
-            file.sync()?;
-        }
-    }
-    last.sync()
+    let [dat, idx, ts] = files;
+    dat.settle()?;
+    idx.begin_write_out();
+    ts.begin_write_out();
+    idx.settle()?;
+    ts.sync()
 }
 
 impl Storage for Files {
@@ -247,20 +261,20 @@ impl Drop for FileLock {
 
 #[cfg(target_os = "linux")]
 mod platform {
-    pub use super::mapped::{overwrites_in_place, write_out, Map};
+    pub use super::mapped::{begin_write_out, overwrites_in_place, write_out, Map};
     pub use super::unix::*;
 }
 
 #[cfg(all(unix, not(target_os = "linux")))]
 mod platform {
     pub use super::unix::*;
-    pub use super::unmapped::{overwrites_in_place, write_out, Map};
+    pub use super::unmapped::{begin_write_out, overwrites_in_place, write_out, Map};
 }
 
 #[cfg(not(unix))]
 mod platform {
     pub use super::portable::*;
-    pub use super::unmapped::{overwrites_in_place, write_out, Map};
+    pub use super::unmapped::{begin_write_out, overwrites_in_place, write_out, Map};
 }
 
 #[cfg(unix)]
@@ -343,13 +357,16 @@ mod portable {
 mod unmapped {
     use crate::log::storage::Window;
     use std::fs::File;
+    use std::io;
 
     pub fn overwrites_in_place(_: &File) -> bool {
         false
     }
 
-    pub fn write_out(_: &File) -> bool {
-        false
+    pub fn begin_write_out(_: &File) {}
+
+    pub fn write_out(_: &File) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// No file is mapped on this platform.

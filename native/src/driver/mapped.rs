@@ -6,6 +6,7 @@
 
 use crate::log::storage::Window;
 use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::atomic::{compiler_fence, AtomicBool, AtomicUsize, Ordering};
@@ -126,12 +127,26 @@ pub fn overwrites_in_place(file: &File) -> bool {
     kind(file) == Some(EXT)
 }
 
-/// Writes the content of a file to the device and waits, without a flush of the device's cache.
-pub fn write_out(file: &File) -> bool {
+/// Starts to write the content of a file to the device. Only a hint: what fails shows when it is waited for.
+pub fn begin_write_out(file: &File) {
+    // SAFETY: the descriptor is open; 0, 0 means the whole file.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
+/// Writes the content of a file to the device and waits, without a flush of the device's cache. `Unsupported` where the
+/// system does not let us.
+pub fn write_out(file: &File) -> io::Result<()> {
     let how =
         libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
     // SAFETY: the descriptor is open; 0, 0 means the whole file.
-    unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, how) == 0 }
+    if unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, how) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENOSYS | libc::EPERM | libc::EINVAL) => Err(io::ErrorKind::Unsupported.into()),
+        _ => Err(error),
+    }
 }
 
 fn keeps_blocks(file: &File) -> bool {
