@@ -1,12 +1,19 @@
 //! Logs on files of the operating system. On Linux, on file systems where it is safe, appends are stores into mapped
 //! room that was written ahead; elsewhere they are writes.
 
-use crate::log::storage::{DirEntry, Storage, Stored, StoredFile};
+use crate::log::storage::{empty_pieces, read_run, DirEntry, Storage, Stored, StoredFile};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// Files from this length on are read by several threads, 4 at most.
+const PARALLEL_FROM: u64 = 16 << 20;
+const READERS: usize = 4;
+/// Pieces that a thread reads before it asks for more.
+const RUN: usize = 16;
 
 fn text(error: io::Error) -> String {
     error.to_string()
@@ -163,6 +170,45 @@ impl StoredFile for OsFile {
 
     fn read_at(&self, at: u64, into: &mut [u8]) -> Stored<usize> {
         platform::read_at(&self.0.file, at, into).map_err(text)
+    }
+
+    /// Reads long files on several threads, the first touch of whose memory costs more than the reading.
+    fn read_pieces(&self, length: u64, piece: usize) -> Stored<Vec<Vec<u8>>> {
+        let mut pieces = empty_pieces(length, piece);
+        // Where a read moves the position of the file, threads would get in each other's way.
+        let helpers = if length < PARALLEL_FROM || cfg!(not(unix)) {
+            0
+        } else {
+            thread::available_parallelism().map_or(0, |cores| cores.get().min(READERS) - 1)
+        };
+        let runs = Mutex::new(pieces.chunks_mut(RUN).enumerate());
+        let read = || -> Stored<()> {
+            loop {
+                let next = runs.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((i, run)) = next else { return Ok(()) };
+                read_run(self, (i * RUN * piece) as u64, length, piece, run)?;
+            }
+        };
+        thread::scope(|scope| {
+            // A helper that cannot be started is done without.
+            let helpers: Vec<_> = (0..helpers)
+                .filter_map(|_| {
+                    thread::Builder::new()
+                        .name("meshring-read".into())
+                        .stack_size(256 << 10)
+                        .spawn_scoped(scope, read)
+                        .ok()
+                })
+                .collect();
+            let own = read();
+            helpers.into_iter().fold(own, |done, helper| {
+                let theirs = helper
+                    .join()
+                    .unwrap_or_else(|_| Err("a reading thread has failed".into()));
+                done.and(theirs)
+            })
+        })?;
+        Ok(pieces)
     }
 
     fn write_at(&self, at: u64, bytes: &[u8]) -> Stored<()> {

@@ -4,12 +4,11 @@ use super::compaction::Compaction;
 use super::disk::{open_file, Disk};
 use super::error::LogError;
 use super::generation;
-use super::index::Entry;
+use super::load::{load, Loaded};
 use super::memory::Memory;
 use super::record::{checksum, Record, INLINE, RECORD, TIME};
-use super::recovery::{self, Verdict, Walk};
 use super::retention::Retention;
-use super::storage::{read_all, Storage, Stored, StoredFile};
+use super::storage::{Storage, Stored, StoredFile};
 
 /// Evicted bytes on disk below this are never worth a compaction while the log is open.
 const COMPACT_MIN: u64 = 1 << 20;
@@ -86,17 +85,14 @@ where
         let directory = generation::path(root, live);
         let [dat, idx, ts] = ["dat", "idx", "ts"].map(|name| open_file(&storage, &directory, name));
         let (dat, idx, ts) = (dat?, idx?, ts?);
-        let idx_bytes = read_all(&idx, u64::MAX)?;
-        let dat_length = dat.length()?;
-        let cut = recovery::cut(&idx_bytes, dat_length);
-        let ts_bytes = read_all(&ts, cut.records * TIME as u64 + 1)?;
-        let (times, known) = recovery::times(&ts_bytes, cut.records, now);
-
         let mut memory = Memory::new(retention, true);
-        memory
-            .space_mut()
-            .load(cut.dat, |at, into| dat.read_at(at, into))?;
-        let walk = fill(&mut memory, &idx_bytes, &times, cut.records);
+        let Loaded {
+            cut,
+            dat_length,
+            idx_length,
+            known,
+            walk,
+        } = load([&dat, &idx, &ts], &mut memory, now)?;
         let found = Found {
             damaged: walk.damage().len() as u64,
             torn: cut.torn,
@@ -117,7 +113,7 @@ where
             disk.base = copy.base;
             return Ok(Self::with(memory, Some(disk), found));
         }
-        if idx_bytes.len() as u64 != cut.records * RECORD as u64 {
+        if idx_length != cut.records * RECORD as u64 {
             idx.truncate(cut.records * RECORD as u64)?;
             idx.sync()?;
         }
@@ -127,10 +123,7 @@ where
         }
         let ts_length = ts.length()?;
         if ts_length != cut.records * TIME as u64 && cut.records > 0 {
-            let missing: Vec<u8> = times[known as usize..]
-                .iter()
-                .flat_map(|time| time.to_le_bytes())
-                .collect();
+            let missing = now.to_le_bytes().repeat((cut.records - known) as usize);
             ts.truncate(known * TIME as u64)?;
             ts.write_at(known * TIME as u64, &missing)?;
             ts.sync()?;
@@ -405,48 +398,4 @@ fn pieces<'a>(lengths: &'a [u32], payloads: &'a [u8]) -> impl Iterator<Item = (u
         rest = after;
         (*length, piece)
     })
-}
-
-/// Puts the good records of an index into memory.
-fn fill(memory: &mut Memory, idx: &[u8], times: &[u64], records: u64) -> Walk {
-    let mut walk = Walk::default();
-    let mut joined = Vec::new();
-    for (at, time) in (0..records).zip(times) {
-        let Some(record) = Record::decode(&idx[at as usize * RECORD..]) else {
-            break;
-        };
-        let (start, length) = (u64::from(record.low), record.high);
-        let sum = if record.is_inline() {
-            Some(checksum(&record.inline_payload()))
-        } else if record.end() > memory.space_end() {
-            None
-        } else if let Some(payload) = memory.space().slice(start, length as usize) {
-            Some(checksum(payload))
-        } else {
-            joined.resize(length as usize, 0);
-            memory.space().copy(start, &mut joined).then(|| checksum(&joined))
-        };
-        let entry = if record.is_inline() {
-            Entry {
-                start: u64::from_le_bytes(record.inline_payload()),
-                length: 8,
-                tag: record.tag,
-            }
-        } else {
-            Entry {
-                start,
-                length,
-                tag: record.tag,
-            }
-        };
-        match walk.next(at, &record, sum) {
-            Verdict::Drop => {}
-            Verdict::KeepInsteadOfLast => {
-                memory.retract();
-                memory.restore(record.seq, entry, *time);
-            }
-            Verdict::Keep => memory.restore(record.seq, entry, *time),
-        }
-    }
-    walk
 }

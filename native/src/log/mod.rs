@@ -11,6 +11,7 @@ pub mod error;
 pub mod generation;
 pub mod index;
 pub mod journal;
+pub mod load;
 pub mod manifest;
 pub mod memory;
 pub mod record;

@@ -1,6 +1,6 @@
 //! What a crash or damage left of a generation, decided from its bytes alone (50 §5.3).
 
-use super::record::{Record, CHECKSUM_MASK, RECORD, TIME};
+use super::record::{Record, CHECKSUM_MASK, RECORD};
 
 /// How far beyond the last good sequence a damaged record at the end is believed.
 const PLAUSIBLE_SKIP: u64 = 1_000_000;
@@ -44,33 +44,59 @@ pub struct Cut {
 
 /// Steps 1 to 3: torn index, torn records, unreferenced payload.
 pub fn cut(idx: &[u8], dat_length: u64) -> Cut {
-    let whole = idx.len() / RECORD;
-    let at = |i: usize| Record::decode(&idx[i * RECORD..]);
-    let mut end = whole;
-    let mut torn = 0;
-    for i in (0..whole).rev() {
-        let Some(record) = at(i) else { break };
-        if record.is_inline() {
-            continue;
+    let mut cutter = Cutter::new(dat_length);
+    idx.chunks_exact(RECORD)
+        .filter_map(Record::decode)
+        .for_each(|record| cutter.take(&record));
+    cutter.finish()
+}
+
+/// The same for records that come one after the other. The torn tail begins at the first record beyond the end of `dat`
+/// that no good record with a payload follows.
+#[derive(Debug)]
+pub struct Cutter {
+    dat_length: u64,
+    taken: u64,
+    /// Where a torn tail may begin.
+    tail: Option<u64>,
+    torn: u64,
+    dat: u64,
+}
+
+impl Cutter {
+    /// For a `dat` of this length.
+    pub fn new(dat_length: u64) -> Self {
+        Self {
+            dat_length,
+            taken: 0,
+            tail: None,
+            torn: 0,
+            dat: 0,
         }
-        if record.end() <= dat_length {
-            break;
+    }
+
+    /// Takes the next record.
+    pub fn take(&mut self, record: &Record) {
+        let end = record.end();
+        if end > self.dat_length {
+            self.tail.get_or_insert(self.taken);
+        } else if !record.is_inline() {
+            self.tail = None;
+            self.torn = 0;
+            self.dat = self.dat.max(end);
         }
-        end = i;
+        let is_room = record.seq == u64::MAX && record.high == u32::MAX;
+        self.torn += u64::from(self.tail.is_some() && !is_room);
+        self.taken += 1;
     }
-    let filler = u64::from(u32::MAX);
-    for i in end..whole {
-        torn += u64::from(at(i).is_some_and(|r| r.seq != u64::MAX || u64::from(r.high) != filler));
-    }
-    let dat = (0..end)
-        .filter_map(at)
-        .map(|record| record.end())
-        .filter(|end| *end <= dat_length)
-        .max();
-    Cut {
-        records: end as u64,
-        torn,
-        dat: dat.unwrap_or(0),
+
+    /// Where the files end.
+    pub fn finish(&self) -> Cut {
+        Cut {
+            records: self.tail.unwrap_or(self.taken),
+            torn: self.torn,
+            dat: self.dat,
+        }
     }
 }
 
@@ -220,23 +246,11 @@ impl Walk {
     }
 }
 
-/// Times of `records` records from the bytes of `ts`: missing ones are the time of opening. Also says how many were there.
-pub fn times(ts: &[u8], records: u64, now: u64) -> (Vec<u64>, u64) {
-    let known = (ts.len() / TIME).min(records as usize);
-    let mut times = Vec::with_capacity(records as usize);
-    times.extend(ts.chunks_exact(TIME).take(known).map(|bytes| {
-        let mut word = [0; TIME];
-        word.copy_from_slice(bytes);
-        u64::from_le_bytes(word)
-    }));
-    times.resize(records as usize, now);
-    (times, known as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::record::{checksum, FILLER};
     use super::*;
+    use proptest::prelude::*;
 
     fn idx(records: &[Record]) -> Vec<u8> {
         records.iter().flat_map(|record| record.encode()).collect()
@@ -267,6 +281,45 @@ mod tests {
                 dat: 5
             }
         );
+    }
+
+    /// The rule as 50 §5.3 words it: from the last record backwards.
+    fn cut_backwards(records: &[Record], dat_length: u64) -> Cut {
+        let mut end = records.len();
+        for (i, record) in records.iter().enumerate().rev() {
+            if record.is_inline() {
+                continue;
+            }
+            if record.end() <= dat_length {
+                break;
+            }
+            end = i;
+        }
+        let (kept, dropped) = records.split_at(end);
+        let dat = kept
+            .iter()
+            .map(Record::end)
+            .filter(|end| *end <= dat_length)
+            .max();
+        let is_room = |record: &&Record| record.seq == u64::MAX && record.high == u32::MAX;
+        Cut {
+            records: end as u64,
+            torn: (dropped.len() - dropped.iter().filter(is_room).count()) as u64,
+            dat: dat.unwrap_or(0),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_from_the_front_is_the_one_from_the_back(kinds in prop::collection::vec(0u32..5, 0..40)) {
+            let records: Vec<Record> = kinds.iter().map(|kind| match kind {
+                0 => Record::inline(7, *b"in place"),
+                1 => Record { seq: u64::MAX, low: u32::MAX, high: u32::MAX, tag: 0 },
+                2 => Record::heap(3, 90, 11, 0),
+                _ => Record::heap(3, *kind * 10, 20, 0),
+            }).collect();
+            prop_assert_eq!(cut(&idx(&records), 100), cut_backwards(&records, 100));
+        }
     }
 
     #[test]

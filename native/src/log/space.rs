@@ -51,29 +51,10 @@ impl Space {
         self.end = end;
     }
 
-    /// Fills the space from a source that is read chunk by chunk; `read` returns how many bytes it put at an offset.
-    pub fn load<E>(
-        &mut self,
-        length: u64,
-        mut read: impl FnMut(u64, &mut [u8]) -> Result<usize, E>,
-    ) -> Result<(), E> {
-        let mut at = 0;
-        while at < length {
-            let want = (length - at).min(CHUNK as u64) as usize;
-            let mut chunk = Vec::with_capacity(CHUNK);
-            chunk.resize(want, 0);
-            let mut have = 0;
-            while have < want {
-                match read(at + have as u64, &mut chunk[have..])? {
-                    0 => break,
-                    count => have += count,
-                }
-            }
-            self.chunks.push_back(chunk);
-            at += want as u64;
-            self.end = at;
-        }
-        Ok(())
+    /// Takes over the chunks of an empty space, which hold `length` bytes and are full but for the last one.
+    pub fn fill(&mut self, chunks: Vec<Vec<u8>>, length: u64) {
+        self.chunks = chunks.into();
+        self.end = length;
     }
 
     /// The bytes at a position, if they lie in one chunk.

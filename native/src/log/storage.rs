@@ -44,6 +44,13 @@ pub trait StoredFile {
     fn length(&self) -> Stored<u64>;
     /// Reads at an offset; 0 = end of file.
     fn read_at(&self, at: u64, into: &mut [u8]) -> Stored<usize>;
+    /// Reads the first `length` bytes in pieces of `piece` bytes, each with room for a whole one. What the file does not
+    /// have is zeros.
+    fn read_pieces(&self, length: u64, piece: usize) -> Stored<Vec<Vec<u8>>> {
+        let mut pieces = empty_pieces(length, piece);
+        read_run(self, 0, length, piece, &mut pieces)?;
+        Ok(pieces)
+    }
     /// Writes all bytes at an offset.
     fn write_at(&self, at: u64, bytes: &[u8]) -> Stored<()>;
     /// Sets the length.
@@ -80,17 +87,44 @@ impl Window for NoWindow {
     }
 }
 
-/// Reads a whole file, at most `limit` bytes.
-pub fn read_all<F: StoredFile>(file: &F, limit: u64) -> Stored<Vec<u8>> {
-    let length = file.length()?.min(limit) as usize;
-    let mut bytes = vec![0; length];
+/// Reads until the buffer is full or the file ends; returns how many bytes it was.
+pub fn read_fully<F: StoredFile + ?Sized>(file: &F, at: u64, into: &mut [u8]) -> Stored<usize> {
     let mut have = 0;
-    while have < length {
-        match file.read_at(have as u64, &mut bytes[have..])? {
+    while have < into.len() {
+        match file.read_at(at + have as u64, &mut into[have..])? {
             0 => break,
             count => have += count,
         }
     }
+    Ok(have)
+}
+
+/// Reads a whole file, at most `limit` bytes.
+pub fn read_all<F: StoredFile>(file: &F, limit: u64) -> Stored<Vec<u8>> {
+    let mut bytes = vec![0; file.length()?.min(limit) as usize];
+    let have = read_fully(file, 0, &mut bytes)?;
     bytes.truncate(have);
     Ok(bytes)
+}
+
+/// Room for `length` bytes in pieces of `piece` bytes.
+pub fn empty_pieces(length: u64, piece: usize) -> Vec<Vec<u8>> {
+    let count = length.div_ceil(piece as u64);
+    (0..count).map(|_| Vec::with_capacity(piece)).collect()
+}
+
+/// Fills neighbouring pieces, of which the first begins at `at`, with the bytes of a file up to `end`.
+pub fn read_run<F: StoredFile + ?Sized>(
+    file: &F,
+    at: u64,
+    end: u64,
+    piece: usize,
+    run: &mut [Vec<u8>],
+) -> Stored<()> {
+    for (i, bytes) in run.iter_mut().enumerate() {
+        let at = at + (i * piece) as u64;
+        bytes.resize((end - at).min(piece as u64) as usize, 0);
+        read_fully(file, at, bytes)?;
+    }
+    Ok(())
 }
