@@ -215,6 +215,7 @@ pub fn open_log_storage(
 impl RawLog {
     fn appended(&mut self, append: impl FnOnce(&mut Journal<JsStorage>) -> Result<u64, LogError>) {
         let done = append(&mut self.journal);
+        area::leave_room(bytes(), &self.journal);
         if let Some(failure) = area::finish(bytes(), done) {
             self.failure = Some(failure);
         }

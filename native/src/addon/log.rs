@@ -194,7 +194,9 @@ unsafe extern "C" fn append_bound(env: sys::napi_env, info: sys::napi_callback_i
             area::seal(bytes, length);
         }
         let done = bound.shared.append(1, |journal, now| {
-            journal.append(area::payload(bytes, length)?, now)
+            let done = journal.append(area::payload(bytes, length)?, now);
+            area::leave_room(bytes, journal);
+            done
         });
         area::finish(bytes, done)
     }));
@@ -267,8 +269,11 @@ impl RawLog {
     ) -> Result<()> {
         let bytes = self.area.0.bytes();
         let done = guarded(|| {
-            self.shared
-                .append(count, |journal, now| append(bytes, journal, now))
+            self.shared.append(count, |journal, now| {
+                let done = append(bytes, journal, now);
+                area::leave_room(bytes, journal);
+                done
+            })
         })?;
         let failure = area::finish(self.area.0.bytes(), done);
         if failure.is_some() {

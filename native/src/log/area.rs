@@ -2,6 +2,7 @@
 
 use super::error::LogError;
 use super::journal::Journal;
+use super::memory::LIVE_MAX;
 use super::record::INLINE;
 use super::storage::Storage;
 use crate::cortex;
@@ -11,6 +12,7 @@ pub const AREA: usize = 256 * 1024;
 const STATUS: usize = 48;
 const BYTES_AT: usize = 52;
 const LENGTH: usize = 56;
+const LEFT: usize = 60;
 const NOW: usize = 40;
 const DATA: usize = 64;
 const EVENT: usize = 16;
@@ -75,17 +77,28 @@ where
     S::File: Clone,
 {
     let bad = || LogError::Io("the batch does not fit the area".into());
-    let start = count
+    let table = count
         .checked_mul(4)
-        .and_then(|size| size.checked_add(DATA))
-        .filter(|at| *at <= area.len());
-    let start = start.ok_or_else(bad)?;
-    let lengths: Vec<u32> = (0..count).map(|i| word(area, DATA + i * 4)).collect();
+        .and_then(|size| area.len().checked_sub(size))
+        .filter(|at| *at >= DATA);
+    let (payloads, table) = area.split_at(table.ok_or_else(bad)?);
+    let lengths: Vec<u32> = table.rchunks_exact(4).map(|entry| word(entry, 0)).collect();
     let total: u64 = lengths.iter().map(|length| u64::from(*length)).sum();
-    let payloads = area
-        .get(start..start.saturating_add(total as usize))
+    let payloads = payloads
+        .get(DATA..DATA.saturating_add(total as usize))
         .ok_or_else(bad)?;
     journal.append_batch(&lengths, payloads, now)
+}
+
+/// Leaves how many payload bytes the log still takes.
+pub fn leave_room<S>(area: &mut [u8], journal: &Journal<S>)
+where
+    S: Storage,
+    S::File: Clone,
+{
+    let left = LIVE_MAX.saturating_sub(journal.memory().bytes());
+    let left = u32::try_from(left).unwrap_or(u32::MAX);
+    put(area, LEFT, &left.to_le_bytes());
 }
 
 /// Leaves the positions of a log: next, first retained, evicted below, events, bytes.

@@ -11,7 +11,8 @@ import type { LogStorage, StoredFile } from '../redex/storage.js';
  * | 48 | u32 out: status (0 = done, otherwise the code of `LogStatus`) |
  * | 52 | u32 out of `read`: offset in the area of the payload bytes |
  * | 56 | u32 in: length of the payload for `logAppender` |
- * | 64 | payload; of `appendBatch`: u32 lengths, then payloads; of `read`: per event u64 seq, u32 length, u32 flags and checksum |
+ * | 60 | u32 out of appends: payload bytes that the log still takes (2^32-1 = that or more) |
+ * | 64 | payload; of `appendBatch`: payloads, and at the end of the area, backwards, their u32 lengths; of `read`: per event u64 seq, u32 length, u32 flags and checksum |
  */
 export interface LogDoor {
   /** This thread's area. Its length is 0 after WebAssembly memory has grown: ask again. Null where memory cannot be shared. */

@@ -1,11 +1,12 @@
 import type { LogDoor } from '../backend/log.js';
+import type { Stage } from './stage.js';
 
 const SEQ = 0;
 const NOW = 40 / 8;
 const STATUS = 48 / 4;
 const BYTES_AT = 52 / 4;
-/** Word that holds the length for an append without arguments. */
-export const LENGTH = 56 / 4;
+const LENGTH = 56 / 4;
+const LEFT = 60 / 4;
 /** Where payloads start. */
 export const DATA = 64;
 
@@ -17,6 +18,10 @@ export class LogArea {
   #floats: Float64Array = new Float64Array(0);
   /** Payload bytes that fit. */
   room = 0;
+  /** Longest payload that can be staged with its length. */
+  stageable = 0;
+  /** Whose appends are staged in here. Weak: a log that nobody uses any more need not get them. */
+  owner: WeakRef<Stage> | null = null;
   readonly #door: LogDoor;
 
   constructor(door: LogDoor) {
@@ -33,6 +38,29 @@ export class LogArea {
     this.longs = new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 3);
     this.#floats = new Float64Array(bytes.buffer, bytes.byteOffset, 8);
     this.room = bytes.byteLength - DATA;
+    this.stageable = this.room - 4;
+  }
+
+  /** Hands over appends that are staged in here: call before any other use. */
+  settle(): void {
+    const { owner } = this;
+    if (owner === null) return;
+    this.owner = null;
+    owner.deref()?.drain();
+  }
+
+  /** Length for an append without arguments. */
+  set length(bytes: number) {
+    this.words[LENGTH] = bytes;
+  }
+
+  get length(): number {
+    return this.words[LENGTH] ?? 0;
+  }
+
+  /** Payload bytes that the log of the last append still takes. */
+  get left(): number {
+    return this.words[LEFT] ?? 0;
   }
 
   /** Status of the last call. */

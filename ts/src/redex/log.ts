@@ -1,8 +1,9 @@
 import { type LogDoor, LogStatus, type RawLog } from '../backend/log.js';
 import { MeshringError, messageOf } from '../errors.js';
 import { platform } from '../platform/node.js';
-import { DATA, LENGTH, LogArea } from './area.js';
+import { DATA, LogArea } from './area.js';
 import { U64_MAX } from './config.js';
+import { Stage } from './stage.js';
 import type { LogStorage } from './storage.js';
 import type { RedexEvent, RedexFileStats } from './types.js';
 
@@ -95,41 +96,50 @@ export class Log {
   onAppended: ((count: number) => void) | null = null;
   readonly raw: RawLog;
   readonly #area: LogArea;
-  readonly #append: (() => void) | null;
+  readonly #append: () => void;
   readonly #door: LogDoor;
   #appendEvent: (() => void) | null = null;
+  readonly #stage: Stage | null;
   readonly #needsClock: boolean;
   #waiting: (() => void)[] = [];
   #remote = false;
   #compacting = false;
   #failure: unknown = null;
 
-  constructor(name: string, home: LogHome | null, door: LogDoor, raw: RawLog) {
+  /** `staged`: appends may be handed to Rust later, together; only for logs in memory that need no append times. */
+  constructor(name: string, home: LogHome | null, door: LogDoor, raw: RawLog, staged = false) {
     this.name = name;
     this.persistent = home !== null;
     this.home = home;
     this.raw = raw;
     this.#area = areaOf(door);
     this.#needsClock = door.logAppender === undefined;
-    this.#append = door.logAppender?.(raw, false) ?? null;
+    const area = this.#area;
+    this.#append = door.logAppender?.(raw, false) ?? (() => raw.append(area.length));
     this.#door = door;
+    const failed = () => this.failedLater(this.failure('append'));
+    this.#stage = staged ? new Stage(area, raw, this.#append, failed) : null;
   }
 
   /** Appends one payload and returns its sequence. */
   append(payload: Uint8Array): bigint {
     if (this.#failure !== null) this.raiseBackground();
+    const staged = this.#stage?.add(payload);
+    if (staged !== undefined) {
+      if (this.#waiting.length !== 0) this.wake();
+      return staged;
+    }
     const area = this.#fresh();
     if (payload.length <= area.room) {
       area.bytes.set(payload, DATA);
-      if (this.#append === null) this.raw.append(payload.length);
-      else {
-        area.words[LENGTH] = payload.length;
-        this.#append();
-      }
+      area.length = payload.length;
+      this.#append();
     } else {
       this.raw.appendBytes(payload, Date.now());
     }
-    return this.#appended('append', 1);
+    const seq = this.#appended('append', 1);
+    this.#stage?.learn(seq);
+    return seq;
   }
 
   /** Appends an event of CortEX whose checksum is not filled in yet; undefined when it is too long for that. */
@@ -137,10 +147,10 @@ export class Log {
     if (this.#failure !== null) this.raiseBackground();
     const area = this.#fresh();
     if (event.length > area.room) return undefined;
+    this.#stage?.forget();
     area.bytes.set(event, DATA);
-    this.#appendEvent ??=
-      this.#door.logAppender?.(this.raw, true) ?? (() => this.raw.appendEvent(area.words[LENGTH] ?? 0));
-    area.words[LENGTH] = event.length;
+    this.#appendEvent ??= this.#door.logAppender?.(this.raw, true) ?? (() => this.raw.appendEvent(area.length));
+    area.length = event.length;
     this.#appendEvent();
     return this.#appended('append', 1);
   }
@@ -149,13 +159,14 @@ export class Log {
   appendBatch(payloads: readonly Uint8Array[]): bigint | null {
     if (this.#failure !== null) this.raiseBackground();
     const area = this.#fresh();
+    this.#stage?.forget();
     let total = payloads.length * 4;
     for (const payload of payloads) total += payload.length;
     if (total <= area.room) {
-      let at = DATA + payloads.length * 4;
-      let word = DATA / 4;
+      let at = DATA;
+      let word = area.words.length;
       for (const payload of payloads) {
-        area.words[word++] = payload.length;
+        area.words[--word] = payload.length;
         area.bytes.set(payload, at);
         at += payload.length;
       }
@@ -268,11 +279,14 @@ export class Log {
 
   /** Moves the next sequence forward, so that the ones below are never given out. */
   advance(next: bigint): void {
+    this.#fresh();
+    this.#stage?.forget();
     this.raw.advance(next);
   }
 
   /** Drops every event below a sequence; the files keep them until the next compaction. */
   trim(below: bigint): void {
+    this.#fresh();
     this.raw.trim(below);
   }
 
@@ -286,6 +300,7 @@ export class Log {
 
   /** Flushes, trims and closes the files. Memory stays readable. */
   async close(): Promise<void> {
+    this.#fresh();
     this.raw.shut?.();
     if (this.raw.close) return this.#described('close', this.raw.close());
     if (this.persistent) await this.sync();
@@ -382,6 +397,7 @@ export class Log {
 
   #fresh(): LogArea {
     const area = this.#area;
+    area.settle();
     if (area.bytes.length === 0) area.renew();
     if (this.#needsClock) area.now = Date.now();
     return area;

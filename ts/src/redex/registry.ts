@@ -2,7 +2,7 @@ import { door } from '../backend/choose.js';
 import type { LogDoor, RawLog } from '../backend/log.js';
 import { MeshringError, messageOf, RedexError } from '../errors.js';
 import { platform } from '../platform/node.js';
-import type { FileBounds } from './config.js';
+import { type FileBounds, U64_MAX } from './config.js';
 import { flushInBackground } from './flush.js';
 import { Log } from './log.js';
 import type { LogStorage } from './storage.js';
@@ -35,7 +35,7 @@ const fallback = new MemoryStorage();
 /** A log in memory. */
 export function openMemory(name: string, bounds: FileBounds): Lease {
   const raw = door.openLogMemory(bounds.maxEvents, bounds.maxBytes, bounds.maxAgeMs);
-  const log = new Log(name, null, door, raw);
+  const log = new Log(name, null, door, raw, bounds.maxAgeMs === U64_MAX);
   return { log, release: () => log.close() };
 }
 
