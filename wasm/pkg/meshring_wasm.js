@@ -1008,6 +1008,28 @@ export class RawMesh {
     /**
      * See the door.
      * @param {number} now
+     * @param {number} handle
+     * @param {Uint8Array | number[]} frames
+     * @param {number} length
+     * @param {number} count
+     * @returns {number}
+     */
+    sendSoon(now, handle, frames, length, count) {
+        const val2 = +now;
+        const val3 = +handle;
+        const val4 = +length;
+        const val5 = +count;
+        const ptr0 = passArray8ToWasm0(frames, wasm.__wbindgen_malloc);
+        const len0 = WASM_VECTOR_LEN;
+        const ret = wasm.rawmesh_sendSoon(this.__wbg_ptr, val2, val3, ptr0, len0, val4, val5);
+        if (ret[2]) {
+            throw takeFromExternrefTable0(ret[1]);
+        }
+        return ret[0];
+    }
+    /**
+     * See the door.
+     * @param {number} now
      * @param {bigint} peer
      * @param {number} subprotocol
      * @param {Uint8Array | number[]} frames

@@ -101,6 +101,7 @@ export const rawmesh_routes: (a: number) => [number, number];
 export const rawmesh_send: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number) => [number, number, number];
 export const rawmesh_sendBatch: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => number;
 export const rawmesh_sendKeepAlive: (a: number, b: number, c: number, d: number) => [number, number];
+export const rawmesh_sendSoon: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => [number, number, number];
 export const rawmesh_sendTo: (a: number, b: number, c: bigint, d: number, e: number, f: number, g: number, h: number) => [number, number, number];
 export const rawmesh_setWallClock: (a: number, b: number) => void;
 export const rawmesh_shutdown: (a: number, b: number) => void;
