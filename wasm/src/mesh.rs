@@ -62,7 +62,8 @@ impl RawMesh {
         let how = match how {
             0 => Call::Auto,
             1 => Call::Via,
-            _ => Call::Routed,
+            2 => Call::Routed,
+            _ => Call::Straight,
         };
         let begun = self
             .0

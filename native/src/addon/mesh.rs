@@ -533,7 +533,8 @@ fn call_kind(how: u32) -> Call {
     match how {
         0 => Call::Auto,
         1 => Call::Via,
-        _ => Call::Routed,
+        2 => Call::Routed,
+        _ => Call::Straight,
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Connect {
     done: bool,
     /// Begun by the engine itself: nobody waits.
     silent: bool,
+    /// The link is the node's own: it is no relay, whichever way the answer comes.
+    straight: bool,
 }
 
 /// Why a connect can't begin.
@@ -89,6 +91,22 @@ impl Engine {
             return Err(ConnectError::InFlight);
         }
         self.begin_routed(link, key, peer, false)
+    }
+
+    /// As [`connect_via`](Self::connect_via), to an address of the node itself. (0.19.0 answers over its routing table, perhaps
+    /// over a relay, and sends its data to where the call came from.)
+    pub fn connect_straight(
+        &mut self,
+        now: u64,
+        link: Link,
+        key: [u8; 32],
+        peer: u64,
+    ) -> Result<u64, ConnectError> {
+        let id = self.connect_via(now, link, key, peer)?;
+        if let Some(connect) = self.connects.get_mut(&id) {
+            connect.straight = true;
+        }
+        Ok(id)
     }
 
     /// As [`connect_via`](Self::connect_via), over the next hop of the routing table.
@@ -166,6 +184,7 @@ impl Engine {
             until: self.now + span,
             done: false,
             silent,
+            straight: false,
         };
         self.connects.insert(id, connect);
         self.step_connect(id);
@@ -312,8 +331,9 @@ impl Engine {
         connect.until = self.now + self.config.handshake_timeout;
         let (peer, silent) = (connect.peer, connect.silent);
         let remote_static = Some(connect.remote_static);
-        let relayed = route.is_some_and(|route| route.hop_count > 0);
-        let link = if relayed { connect.link } else { link };
+        let detour = route.is_some_and(|route| route.hop_count > 0);
+        let relayed = detour && !connect.straight;
+        let link = if detour { connect.link } else { link };
         let session = Session::new(&secrets, features);
         let took = self.now.saturating_sub(sent_at);
         let new = Established {

@@ -43,6 +43,8 @@ pub enum Call {
     Via,
     /// Routed, over the routing table.
     Routed,
+    /// Routed, to an address of the node itself.
+    Straight,
 }
 
 /// Options, as JavaScript gives them.
@@ -146,6 +148,7 @@ impl Port {
             (Call::Routed, _) => self.engine.connect_routed(now, key, peer),
             (Call::Auto, Some(link)) => self.engine.connect(now, link, key, peer),
             (Call::Via, Some(link)) => self.engine.connect_via(now, link, key, peer),
+            (Call::Straight, Some(link)) => self.engine.connect_straight(now, link, key, peer),
             (_, None) => return Err("bad-address"),
         };
         begun.map_err(connect_error)

@@ -23,7 +23,7 @@ export const REFUSED = { backpressure: -1, notConnected: -2, tooLarge: -3, badFr
 export const WAITS = 2 ** 30;
 
 /** `connect`: how a node is called. */
-export const CALL = { auto: 0, via: 1, routed: 2 } as const;
+export const CALL = { auto: 0, via: 1, routed: 2, straight: 3 } as const;
 
 /** What is done about lost packets between nodes of ours: nothing; repeated until acknowledged, in order; repeated for one session time-out, as they arrive. */
 export const RELIABILITY = { once: 0, full: 1, light: 2 } as const;

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { python } from './python.js';
 
@@ -20,14 +21,16 @@ for line in sys.stdin:
     threading.Thread(target=work, args=(json.loads(line),), daemon=True).start()
 `;
 
-/** The published peer in a process of its own; several calls can be under way. */
-export class LivePeer {
+/** A process that runs code on request; several calls can be under way. */
+class LiveProcess {
   readonly #process: ChildProcess;
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   #last = 0;
 
-  constructor() {
-    this.#process = spawn(python, ['-c', PROGRAM], { stdio: ['pipe', 'pipe', 'ignore'] });
+  /** `netns`: network namespace to run in. */
+  constructor(command: readonly string[], netns: string | undefined) {
+    const [program = '', ...args] = netns === undefined ? command : ['ip', 'netns', 'exec', netns, ...command];
+    this.#process = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'] });
     createInterface({ input: this.#process.stdout as NodeJS.ReadableStream }).on('line', (line) => {
       const { id, answer, error } = JSON.parse(line) as { id: number; answer: unknown; error?: string };
       const waiting = this.#waiting.get(id);
@@ -40,7 +43,7 @@ export class LivePeer {
     });
   }
 
-  /** Runs Python statements; names set with `global` stay. What they assign to `answer` comes back. */
+  /** Runs statements; the answer comes back. */
   run<T = unknown>(code: string, given: unknown = null): Promise<T> {
     const id = ++this.#last;
     return new Promise<T>((resolve, reject) => {
@@ -52,5 +55,37 @@ export class LivePeer {
   /** Kills the process. */
   kill(): void {
     this.#process.kill('SIGKILL');
+  }
+}
+
+/** The published peer: Python, with `net`. Names set with `global` stay; what is assigned to `answer` comes back. */
+export class LivePeer extends LiveProcess {
+  constructor(netns?: string) {
+    super([python, '-c', PROGRAM], netns);
+  }
+}
+
+const OURS = `
+const meshring = require(process.argv[1]);
+const scope = {};
+const AsyncFunction = (async () => {}).constructor;
+require('node:readline').createInterface({ input: process.stdin }).on('line', async (line) => {
+  const { id, run, given } = JSON.parse(line);
+  try {
+    const answer = await new AsyncFunction('meshring', 'scope', 'given', run)(meshring, scope, given);
+    console.log(JSON.stringify({ id, answer: answer ?? null }));
+  } catch (error) {
+    console.log(JSON.stringify({ id, error: String(error) }));
+  }
+});
+`;
+
+/** A node of ours: JavaScript with `meshring` (the built mesh module) and `scope`, which stays; what is returned comes back. */
+export class LiveNode extends LiveProcess {
+  constructor(netns?: string) {
+    super(
+      [process.execPath, '-e', OURS, join(import.meta.dirname, '..', '..', '..', 'dist', 'mesh', 'index.js')],
+      netns,
+    );
   }
 }
