@@ -201,10 +201,12 @@ class NodeFile implements StoredFile {
     described(() => fdatasyncSync(this.#fd));
   }
 
+  /** A file that is closed meanwhile is durable: whoever closes a log flushes it first. */
   syncLater(): Promise<void> {
     return new Promise((done, failed) => {
+      if (!this.#open) return done();
       fdatasync(this.#fd, (error) => {
-        if (error) failed(error);
+        if (error && this.#open) failed(error);
         else done();
       });
     });

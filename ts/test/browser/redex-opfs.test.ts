@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { openOpfs, Redex } from '../../src/redex/index.js';
+import { EXPECTED } from '../contract/homes.js';
 import type { Image } from '../redex/images.js';
 import disk from '../vectors/storage-redex-disk.json';
 import type { Request } from './redex-opfs.worker.js';
@@ -53,6 +54,16 @@ describe('logs in the origin private file system', () => {
         lengths: [texts.join('').length, 500 * 20, 500 * 8],
         manifest: '5245444d01010000000000003ee1c150',
       });
+  });
+
+  it('and CortEX and NetDb over them behave as in every other home', async () => {
+    const directory = `/homes-${crypto.randomUUID()}`;
+    const worker = await start();
+    const { seen, files } = await ask<{ seen: unknown[]; files: string[] }>(worker, { do: 'story', directory });
+    expect(seen).toEqual(EXPECTED);
+    // The state that compaction left is a file there, too.
+    expect(files.filter((name) => /^cortex\/tasks\/~snapshot-\d{20}$/.test(name))).toHaveLength(1);
+    expect(files).toEqual(expect.arrayContaining(['cortex/tasks/manifest', 'cortex/memories/manifest']));
   });
 
   it('opens every image as the files of other homes', async () => {

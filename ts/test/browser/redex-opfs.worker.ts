@@ -1,11 +1,13 @@
 import { openOpfs, Redex, type RedexEvent } from '../../src/redex/index.js';
+import { story } from '../contract/homes.js';
 import { hex, type Image, readImage, unhex, writeImage } from '../redex/images.js';
 
 /** What the test asks for. */
 export type Request =
   | { do: 'open'; directory: string; channel: string; image: Image }
   | { do: 'append'; directory: string; texts: string[]; sync: boolean }
-  | { do: 'read'; directory: string };
+  | { do: 'read'; directory: string }
+  | { do: 'story'; directory: string };
 
 const plain = (events: RedexEvent[]) =>
   events.map((event) => ({
@@ -18,6 +20,8 @@ const plain = (events: RedexEvent[]) =>
 async function answer(request: Request): Promise<unknown> {
   const storage = await openOpfs(request.directory);
   if (!storage) throw new Error('no origin private file system in this worker');
+  if (request.do === 'story')
+    return { seen: await story(request.directory), files: Object.keys(readImage(storage, request.directory)) };
   const redex = new Redex({ persistentDir: request.directory });
   const everything = (channel: string) =>
     plain(redex.openFile(channel, { persistent: true }).readRange(0n, 2n ** 64n - 1n));
