@@ -1,7 +1,8 @@
 /** Channels and discovery with the published peer, each story in both roles. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { Identity } from '../../src/identity.js';
+import { Identity, Token } from '../../src/identity.js';
 import { MeshNode } from '../../src/mesh.js';
+import { NetNode } from '../../src/node.js';
 import { LivePeer } from './live-peer.js';
 import { peerMissing } from './python.js';
 
@@ -194,6 +195,77 @@ node.register_channel("token", require_token=True)`);
     await node.subscribeChannel(them.id, 'token', { token: Buffer.from(token, 'hex') });
     await node.unsubscribeChannel(them.id, 'open/b');
     expect(await theyPublish(them, 'open/b', 'nobody')).toEqual({ attempted: 0, delivered: 0 });
+  });
+
+  it('what only nodes of ours know disturbs it not', async () => {
+    const [node, them] = await pair();
+    node.registerChannel({ name: 'a' });
+    expect(await message(node.subscribeChannel(them.id, 'a/*'))).toBe(
+      `ChannelError: channel: publisher 0x${them.id.toString(16)} has no wildcards (a/*): subscribe to its channels one by one`,
+    );
+    await theySubscribe(them, node, 'a');
+    // Several events in a packet, and messages of types that it does not know.
+    const core = MeshNode.coreOf(node);
+    for (const first of [3, 4, 5, 6, 7, 200]) {
+      core.sendMessage(them.id, 0x0a00, Uint8Array.from([first, 1, 2, 3, 4, 5, 6, 7, 8, 1, 97, 0, 0]));
+    }
+    const many = Array.from({ length: 300 }, (_, n) => `many ${n}`);
+    expect(
+      await node.publishMany(
+        'a',
+        many.map((text) => Buffer.from(text)),
+      ),
+    ).toMatchObject({ delivered: 1 });
+    expect(await theyPoll(them, 300)).toEqual(many);
+    expect(node.unregisterChannel('a')).toBe(true);
+    expect(await node.publish('a', Buffer.from('nobody'))).toMatchObject({ attempted: 0 });
+    node.registerChannel({ name: 'a' });
+    await theySubscribe(them, node, 'a');
+    expect(await node.publish('a', Buffer.from('again'))).toMatchObject({ delivered: 1 });
+    expect(await theyPoll(them, 1)).toEqual(['again']);
+  });
+
+  it('a token from a function is presented to it before the last one ends', async () => {
+    const [node, them] = await pair();
+    await them.peer.run('node.register_channel("token", require_token=True)');
+    await node.announceCapabilities({ tags: ['x'] });
+    await until(async () => (await theyFind(them, 'x')).length === 1);
+    const tokens: Token[] = [];
+    const token = async (channel: string) => {
+      const bytes = await them.peer.run<string>(
+        'answer = bytes(ident.issue_token(bytes.fromhex(given["to"]), ["subscribe"], given["channel"], given["ttl"])).hex()',
+        { to: us.entityId.toString('hex'), channel, ttl: tokens.length === 0 ? 3 : 60 },
+      );
+      tokens.push(Token.parse(Buffer.from(bytes, 'hex')));
+      return tokens.at(-1);
+    };
+    await node.subscribeChannel(them.id, 'token', { token });
+    const [first] = tokens;
+    await until(() => tokens.length >= 2 && first?.isExpired() === true);
+    expect(node.subscriptions()).toEqual([{ publisherNodeId: them.id, channel: 'token', state: 'active' }]);
+    // Nothing is presented here: it goes by the second token, which it has by now.
+    await node.subscribeChannel(them.id, 'token', { token: [] });
+  });
+
+  it('a bus over channels: typed events to it, and from it', async () => {
+    const [node, them] = await pair();
+    node.registerChannel({ name: 'ours' });
+    await them.peer.run('node.register_channel("theirs")');
+    await theySubscribe(them, node, 'ours');
+    await node.subscribeChannel(them.id, 'theirs');
+    const bus = await NetNode.create({ transport: { type: 'channels', node } });
+    try {
+      bus.channel<{ n: number }>('ours').publishBatch([{ n: 1 }, { n: 2 }]);
+      await bus.flush();
+      expect((await theyPoll(them, 2)).sort()).toEqual(['{"n":1,"_channel":"ours"}', '{"n":2,"_channel":"ours"}']);
+      await theyPublish(them, 'theirs', '{"n":3}');
+      for await (const event of bus.channel<{ n: number }>('theirs').subscribe()) {
+        expect(event).toEqual({ n: 3, _channel: 'theirs' });
+        break;
+      }
+    } finally {
+      await bus.shutdown();
+    }
   });
 
   it('subnets: it is kept out of what its tags do not let it see', async () => {
