@@ -2,9 +2,11 @@
 
 use super::transmit::Flow;
 use super::{Engine, Link};
-use crate::packet::{RouteHeader, ROUTE_LEN};
+use crate::packet::{flags, Header, RouteHeader, HEADER_LEN, ROUTE_LEN};
 use std::collections::{BTreeMap, VecDeque};
 
+/// Relays that a packet without routing header may pass.
+const MAX_HOPS: u8 = 16;
 /// Packets that may wait per source.
 const PER_SOURCE: usize = 1024;
 /// Sources whose empty queues are kept for the next packet.
@@ -76,12 +78,67 @@ impl Engine {
             self.out.stats.forward_full += 1;
             return;
         }
+        let inner = &bytes[ROUTE_LEN..];
+        self.note_session(source, link, inner);
         let mut out = self.out.buffer();
         out.extend_from_slice(&onward.encode());
-        out.extend_from_slice(&bytes[ROUTE_LEN..]);
-        if self.forwards.push(source, link, out) {
+        out.extend_from_slice(inner);
+        self.push_forward(source, link, out);
+    }
+
+    fn push_forward(&mut self, source: Link, link: Link, bytes: Vec<u8>) {
+        if self.forwards.push(source, link, bytes) {
             self.flows.push_back(Flow::Forward(source));
         }
         self.out.stats.forwarded += 1;
+    }
+
+    /// Remembers whose session a relayed packet belongs to. Only neighbours with a session count, at either end.
+    fn note_session(&mut self, source: Link, link: Link, packet: &[u8]) {
+        let Ok(header) = Header::decode(packet) else {
+            return;
+        };
+        if !self.links.contains_key(&source) || !self.links.contains_key(&link) {
+            return;
+        }
+        if header.flags & flags::HANDSHAKE != 0 {
+            self.relayed.handshake(self.now, source, link);
+        } else {
+            self.relayed.routed(self.now, header.session_id, source, link);
+        }
+    }
+
+    /// A packet without routing header belongs to none of our sessions. 0.19.0 sends such to its relay: it goes on to the session's
+    /// other end as it is, which finds the session by its id. Returns whether the packet was one of these.
+    pub(super) fn forward_unrouted(&mut self, source: Link, header: &Header, packet: &[u8]) -> bool {
+        if !self.started || self.config.bus || !self.links.contains_key(&source) {
+            return false;
+        }
+        let Some(link) = self.relayed.direct(self.now, header.session_id, source) else {
+            return false;
+        };
+        if !self.links.contains_key(&link) {
+            return false;
+        }
+        if self.blocked.contains(&link) {
+            self.out.stats.filtered += 1;
+        } else if header.hop_count >= MAX_HOPS {
+            self.out.stats.forward_ttl += 1;
+        } else if !self.forwards.has_room(source) {
+            self.out.stats.forward_full += 1;
+        } else {
+            let mut out = self.out.buffer();
+            // The hop count is the one byte of a header that a relay may change.
+            let onward = Header {
+                hop_count: header.hop_count + 1,
+                ..*header
+            };
+            let mut head = [0; HEADER_LEN];
+            onward.encode(&mut head);
+            out.extend_from_slice(&head);
+            out.extend_from_slice(&packet[HEADER_LEN..]);
+            self.push_forward(source, link, out);
+        }
+        true
     }
 }

@@ -33,6 +33,7 @@ impl Engine {
             self.examine(id);
         }
         self.routes.sweep(self.now);
+        self.relayed.sweep(self.now);
         let links = &self.links;
         let peers = &self.peers;
         let timeout = self.config.session_timeout;

@@ -41,7 +41,7 @@ pub use send::{Publish, Sent, StreamHandle};
 
 use crate::crypto::{x25519_public, Entropy};
 use crate::guard::Guard;
-use crate::routing::{Graph, RouteTable};
+use crate::routing::{Graph, RelayedSessions, RouteTable};
 use answer::{Accept, SeenEphemerals};
 use connect::Connect;
 use forward::Forwards;
@@ -73,6 +73,7 @@ pub struct Engine {
     links: BTreeMap<Link, u64>,
     routes: RouteTable,
     graph: Graph,
+    relayed: RelayedSessions,
     guard: Guard,
     connects: BTreeMap<u64, Connect>,
     accepts: BTreeMap<u64, Accept>,
@@ -108,6 +109,7 @@ impl Engine {
             links: BTreeMap::new(),
             routes: RouteTable::new(max_age),
             graph: Graph::default(),
+            relayed: RelayedSessions::default(),
             guard: Guard::new(now),
             connects: BTreeMap::new(),
             accepts: BTreeMap::new(),

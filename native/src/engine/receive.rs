@@ -63,6 +63,9 @@ impl Engine {
             return;
         }
         let Some(id) = self.sessions.get(&header.session_id).copied() else {
+            if route.is_none() && self.forward_unrouted(link, &header, packet) {
+                return;
+            }
             self.out.stats.unknown_session += 1;
             self.on_strange(link);
             return;

@@ -5,6 +5,7 @@ pub mod traffic;
 
 use meshring::crypto::Key;
 use meshring::engine::{Config, Delivery, Engine, Event, Link, SECOND};
+use meshring::packet::{flags, ROUTE_LEN};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -67,6 +68,8 @@ pub struct Node {
     pub up: bool,
     /// The application takes events.
     pub reads: bool,
+    /// Sends packets to relayed peers without routing header, as 0.19.0 does (handshakes have one).
+    pub bare: bool,
 }
 
 struct Flight {
@@ -147,6 +150,7 @@ impl Sim {
             inbox: Vec::new(),
             up: true,
             reads: true,
+            bare: false,
         });
         self.by_address.insert(address, index);
         self.armed.push(None);
@@ -214,7 +218,14 @@ impl Sim {
                 panic!("only UDP here");
             };
             let from = self.nodes[index].address;
-            self.fly(index, from, to, &transmit.bytes);
+            let routed = transmit.bytes.starts_with(&[0x52, 0x54]);
+            let handshake = routed && transmit.bytes[ROUTE_LEN + 3] & flags::HANDSHAKE != 0;
+            let skip = if self.nodes[index].bare && routed && !handshake {
+                ROUTE_LEN
+            } else {
+                0
+            };
+            self.fly(index, from, to, &transmit.bytes[skip..]);
             self.nodes[index].engine.recycle(transmit.bytes);
         }
         let node = &mut self.nodes[index];
