@@ -46,6 +46,12 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 
+/** Value of a hex digit by its ASCII code, -1 for anything else. */
+const NIBBLES = Int8Array.from({ length: 128 }, (_, code) => {
+  const digit = String.fromCharCode(code).toLowerCase();
+  return '0123456789abcdef'.indexOf(digit);
+});
+
 function toHex(bytes: Uint8Array): string {
   let text = '';
   for (const byte of bytes) text += HEX[byte];
@@ -53,8 +59,15 @@ function toHex(bytes: Uint8Array): string {
 }
 
 function fromHex(text: string, length: number): Uint8Array {
-  if (text.length !== 2 * length || !/^[0-9a-fA-F]*$/.test(text)) throw new JsonMalformed('not hex');
-  return Uint8Array.from({ length }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16));
+  if (text.length !== 2 * length) throw new JsonMalformed('not hex');
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) {
+    const high = NIBBLES[text.charCodeAt(2 * i)] ?? -1;
+    const low = NIBBLES[text.charCodeAt(2 * i + 1)] ?? -1;
+    if ((high | low) < 0) throw new JsonMalformed('not hex');
+    bytes[i] = (high << 4) | low;
+  }
+  return bytes;
 }
 
 /** `{…` up to and with the capabilities, without the closing brace. */

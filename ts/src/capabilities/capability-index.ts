@@ -29,7 +29,7 @@ export const HOST_CLOCK: IndexClock = {
 /** Options of an index. */
 export interface CapabilityIndexOptions {
   readonly clock?: IndexClock;
-  /** Most nodes; default 65,536. Beyond, the node that was refreshed longest ago goes, direct peers last. */
+  /** Most nodes; default 65,536. Beyond, the nodes that were refreshed longest ago go (a 64th at a time), direct peers last. */
   readonly maxNodes?: number;
   /** Id of this node: it is in its own subnet. */
   readonly ownNodeId?: bigint;
@@ -208,7 +208,7 @@ export class CapabilityIndex {
       this.#slots.delete(a.nodeId);
       this.#slots.set(a.nodeId, slot);
     } else {
-      if (this.#slots.size >= this.#maxNodes) this.#evictOne();
+      if (this.#slots.size >= this.#maxNodes) this.#makeRoom();
       const fresh: Slot = { entry };
       this.#slots.set(a.nodeId, fresh);
       this.#link(fresh);
@@ -346,16 +346,18 @@ export class CapabilityIndex {
     this.#byOrigin.remove(origin, slot);
   }
 
-  #evictOne(): void {
-    let victim: Entry | undefined;
-    for (const { entry } of this.#slots.values()) {
-      victim ??= entry;
-      if (!entry.direct && entry.nodeId !== this.#options.ownNodeId) {
-        victim = entry;
-        break;
+  /** Several at once, so that a full index does not look for room at every new node. */
+  #makeRoom(): void {
+    const wanted = Math.max(1, Math.floor(this.#maxNodes / 64));
+    const victims: bigint[] = [];
+    for (const keepsDirect of [true, false]) {
+      for (const { entry } of this.#slots.values()) {
+        if (victims.length === wanted) break;
+        if (keepsDirect === (entry.direct || entry.nodeId === this.#options.ownNodeId)) continue;
+        victims.push(entry.nodeId);
       }
     }
-    if (victim) this.remove(victim.nodeId);
+    for (const nodeId of victims) this.remove(nodeId);
   }
 }
 

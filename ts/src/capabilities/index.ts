@@ -20,6 +20,8 @@ export {
   SEEN_MS,
 } from './intake.js';
 export * from './napi.js';
+export { makeRoom } from './oldest.js';
+export { Outbox, type OutboxOptions, REPEAT_AFTER_MS, SENT_PER_SECOND } from './outbox.js';
 export { announcedTags, type NatClass, projectCapabilities } from './project.js';
 export * from './scope.js';
 export { canonicalSocketAddress } from './socket-address.js';

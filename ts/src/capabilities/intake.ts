@@ -10,6 +10,7 @@ import {
   verifyAnnouncement,
 } from './announcement.js';
 import { type CapabilityIndex, HOST_CLOCK, type IndexClock } from './capability-index.js';
+import { makeRoom } from './oldest.js';
 
 /** Why an announcement was dropped. */
 export type DropReason =
@@ -101,7 +102,7 @@ export class AnnouncementIntake {
     const verified = a.signature !== undefined;
     if (!verified && (this.#options.requireSigned ?? true)) return { dropped: 'unsigned' };
     if (verified && !verifyAnnouncement(a)) return { dropped: 'bad-signature' };
-    if (!hasDerivedNodeId(a)) return { dropped: 'wrong-node-id' };
+    if (!this.#isKnownKey(a) && !hasDerivedNodeId(a)) return { dropped: 'wrong-node-id' };
     const pins = verified && direct;
     if (pins) {
       const pinned = this.#entities.get(from);
@@ -115,6 +116,12 @@ export class AnnouncementIntake {
     return { dropped: undefined, announcement: a, indexed, verified, pins, forward };
   }
 
+  /** What is in the index came through the same checks: the id follows from the key. */
+  #isKnownKey({ nodeId, entityId }: Announcement): boolean {
+    const known = this.#options.index.get(nodeId)?.entityId;
+    return known?.every((byte, i) => byte === entityId[i]) ?? false;
+  }
+
   /** Forgets a failed peer: its entity, and its entry in the index. */
   peerFailed(peer: bigint): void {
     this.#entities.delete(peer);
@@ -123,17 +130,20 @@ export class AnnouncementIntake {
 
   /** A session with a peer begins: what it said in an earlier one counts as never seen, its version included. */
   sessionOpened(peer: bigint): void {
-    const version = this.#versions.get(peer);
-    if (version === undefined) return;
-    for (const direct of [true, false]) this.#seen.delete(`${peer}:${version}:${direct}`);
-    this.#versions.delete(peer);
-    this.#options.index.remove(peer);
+    if (this.#unsee(peer)) this.#options.index.remove(peer);
   }
 
-  /** Takes an announcement that was received before: its maker was silent for a while and is back. */
+  /** Takes an announcement that was received before: its maker was silent for a while and is back. A newer one stays. */
   restore(payload: Uint8Array, from: bigint): IntakeResult {
-    this.sessionOpened(from);
+    this.#unsee(from);
     return this.receive(payload, from);
+  }
+
+  #unsee(peer: bigint): boolean {
+    const version = this.#versions.get(peer);
+    if (version === undefined) return false;
+    for (const direct of [true, false]) this.#seen.delete(`${peer}:${version}:${direct}`);
+    return this.#versions.delete(peer);
   }
 
   /** Removes what is over: entries of the index, and announcements seen more than ten minutes ago. */
@@ -151,10 +161,7 @@ export class AnnouncementIntake {
 
   #remember(key: string): void {
     const { maxSeen = 131_072 } = this.#options;
-    if (this.#seen.size >= maxSeen) {
-      const [oldest] = this.#seen.keys();
-      if (oldest !== undefined) this.#seen.delete(oldest);
-    }
+    makeRoom(this.#seen, maxSeen);
     this.#seen.set(key, this.#clock.monotonicMs());
   }
 }

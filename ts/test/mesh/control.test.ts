@@ -160,6 +160,52 @@ describe.each(['addon', 'wasm'] as const)('channels and discovery on %s', (backe
     );
   });
 
+  it('a forwarded announcement is a way to its maker: routed sessions along a line without any pingwave', async () => {
+    // No heartbeat leaves within the test, so nothing but announcements tells of nodes behind the next one.
+    const quiet = { heartbeatIntervalMs: 600_000 };
+    const line = [await make(quiet), await make(quiet), await make(quiet), await make(quiet)];
+    const [a, b, c, d] = line as [MeshModule.MeshNode, MeshModule.MeshNode, MeshModule.MeshNode, MeshModule.MeshNode];
+    for (const [from, to] of [
+      [a, b],
+      [b, c],
+      [c, d],
+    ] as const) {
+      await join(from, to);
+    }
+    expect((await failure(d.connectRouted(a.publicKey(), a.nodeId()))).message).toMatch(/no route to peer/);
+    await a.announceCapabilities({ tags: ['a'] });
+    await d.announceCapabilities({ tags: ['d'] });
+    await until(() => d.findNodes({ requireTags: ['a'] }).length === 1 && b.findNodes({}).includes(d.nodeId()));
+    await until(() => a.findNodes({ requireTags: ['d'] }).length === 1);
+    const { MeshNode } = mesh as typeof MeshModule;
+    const metrics = (node: MeshModule.MeshNode, to: MeshModule.MeshNode) =>
+      (JSON.parse(MeshNode.coreOf(node).raw.routes()) as { id: string; nextHop: string; metric: number }[]).find(
+        ({ id }) => id === to.nodeId().toString(),
+      );
+    expect(metrics(c, a)).toMatchObject({ nextHop: b.localAddress(), metric: 3 });
+    expect(metrics(d, a)).toMatchObject({ nextHop: c.localAddress(), metric: 4 });
+    await d.connectRouted(a.publicKey(), a.nodeId());
+    expect(d.peers().find(({ id }) => id === a.nodeId())).toMatchObject({ relayed: true });
+    a.registerChannel({ name: 'far' });
+    await d.subscribeChannel(a.nodeId(), 'far');
+  });
+
+  it.each(['meshring', 'net-0.19'] as const)(
+    'an announcement that is lost on the way arrives long before its renewal (%s)',
+    async (protocol) => {
+      const [from, to] = await pair({ protocol }, { protocol });
+      const { MeshNode } = mesh as typeof MeshModule;
+      const engine = MeshNode.coreOf(to).raw;
+      const filtered = () => (JSON.parse(engine.stats()) as { filtered: number }).filtered;
+      const before = filtered();
+      engine.block(from.localAddress(), true);
+      await from.announceCapabilities({ tags: ['unheard'] });
+      await until(() => filtered() > before);
+      engine.block(from.localAddress(), false);
+      await until(() => to.findNodes({ requireTags: ['unheard'] }).length === 1);
+    },
+  );
+
   it('capabilities and tokens decide; the issuer must be the owner, or listed', async () => {
     const [publisher, subscriber] = await pair(
       { identitySeed: Buffer.alloc(32, 1) },

@@ -10,7 +10,9 @@ import {
   type IndexedNode,
   type IntakeResult,
   localCopy,
+  makeRoom,
   type NatClass,
+  Outbox,
   type ScopeFilter,
 } from '../../capabilities/index.js';
 import { ChannelRate } from '../../channels/index.js';
@@ -33,8 +35,12 @@ export interface CapabilityServiceOptions {
 /** Announcements that one session peer may send per second; a burst may be as large. */
 const PER_PEER_AND_SECOND = 2000;
 
-/** Nodes whose announcements a new peer is told. */
-const MAX_PASSED = 1024;
+/** Nodes whose announcements a new peer is told: as many as the index holds by default. */
+const MAX_PASSED = 65_536;
+/** Bytes of these announcements. */
+const MAX_PASSED_BYTES = 64 << 20;
+
+const NEVER = Number.POSITIVE_INFINITY;
 
 /** Announces, forwards, indexes, forgets. */
 export class CapabilityService {
@@ -44,15 +50,18 @@ export class CapabilityService {
   readonly #options: CapabilityServiceOptions;
   readonly #announcer: Announcer;
   readonly #intake: AnnouncementIntake;
+  readonly #outbox: Outbox;
   readonly #subnets = new Map<bigint, number>();
   readonly #rates = new Map<bigint, ChannelRate>();
   /** Last announcement that each session peer made of itself, to be restored when it was silent only for a while. */
   readonly #own = new Map<bigint, Uint8Array>();
   /** Announcements of others as they are passed on, for peers that come later. */
   readonly #passed = new Map<bigint, Uint8Array>();
+  #passedBytes = 0;
   #indexed: Announcement | undefined;
   #flooded = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #armedFor = NEVER;
 
   constructor(host: ControlHost, peers: PeerTable, options: CapabilityServiceOptions) {
     this.#host = host;
@@ -70,6 +79,7 @@ export class CapabilityService {
     this.#announcer = new Announcer({
       identity: { nodeId: host.nodeId, entityId: host.entityId, sign: (message) => host.sign(message) },
     });
+    this.#outbox = new Outbox({ send: (peer, bytes) => host.sendMessage(peer, ANNOUNCEMENT_SUBPROTOCOL, bytes) });
     host.onMessage(ANNOUNCEMENT_SUBPROTOCOL, (packet) => this.#receive(packet));
   }
 
@@ -138,20 +148,40 @@ export class CapabilityService {
     // Who comes again may have been restarted.
     this.#own.delete(peer);
     this.#intake.sessionOpened(peer);
+    this.#outbox.open(peer, this.#peers.get(peer)?.protocol === 'meshring');
     this.#greet(peer);
     for (const [node, bytes] of this.#passed) {
-      if (!this.index.get(node)) this.#passed.delete(node);
-      else if (node !== peer) this.#host.sendMessage(peer, ANNOUNCEMENT_SUBPROTOCOL, bytes);
+      if (!this.index.get(node)) this.#unpass(node);
+      else if (node !== peer) this.#outbox.add(peer, node, bytes);
     }
+    this.#pump();
   }
 
   #greet(peer: bigint): void {
     const bytes = this.#announcer.latestBytes;
-    if (bytes) this.#host.sendMessage(peer, ANNOUNCEMENT_SUBPROTOCOL, bytes);
+    if (bytes) this.#outbox.add(peer, this.#host.nodeId, bytes);
+  }
+
+  #unpass(node: bigint): void {
+    this.#passedBytes -= this.#passed.get(node)?.length ?? 0;
+    this.#passed.delete(node);
   }
 
   /** A peer is silent: what it announced counts no longer. */
   peerFailed(peer: bigint): void {
+    this.#outbox.pause(peer);
+    this.#forget(peer);
+    // Between nodes of ours the engine looks for another way first.
+    if (this.#peers.get(peer)?.protocol !== 'meshring') this.#renew();
+  }
+
+  /** Who lost us forgets us, and has seen what others could tell it of us: only a new version reaches it over them. */
+  #renew(): void {
+    this.#announcer.renew();
+    this.#pump();
+  }
+
+  #forget(peer: bigint): void {
     this.#intake.peerFailed(peer);
     this.#subnets.delete(peer);
   }
@@ -162,15 +192,18 @@ export class CapabilityService {
     if (bytes) this.#take(this.#intake.restore(bytes, peer), bytes, peer);
     // The published peer remembers that it has seen this version, and takes only a new one.
     if (this.#peers.get(peer)?.protocol !== 'meshring') this.#announcer.renew();
+    this.#outbox.resume(peer);
     this.#greet(peer);
     this.#pump();
   }
 
   /** A session ended. */
   peerLeft(peer: bigint): void {
-    this.peerFailed(peer);
+    this.#outbox.close(peer);
     this.#own.delete(peer);
     this.#rates.delete(peer);
+    this.#forget(peer);
+    this.#renew();
   }
 
   /** Removes what is over. */
@@ -210,13 +243,26 @@ export class CapabilityService {
       const { policy } = this.#options;
       if (policy) this.#subnets.set(from, assignSubnet(policy, announcement.tags));
     }
+    if (announcement.hopCount > 0) this.#learnRoute(announcement, from);
     if (forward && result.indexed) {
-      this.#passed.delete(announcement.nodeId);
-      const [oldest] = this.#passed.keys();
-      if (this.#passed.size >= MAX_PASSED && oldest !== undefined) this.#passed.delete(oldest);
+      this.#unpass(announcement.nodeId);
       this.#passed.set(announcement.nodeId, forward);
+      this.#passedBytes += forward.length;
+      if (this.#passed.size > MAX_PASSED || this.#passedBytes > MAX_PASSED_BYTES) {
+        makeRoom(this.#passed, this.#passed.size, (_, old) => {
+          this.#passedBytes -= old.length;
+        });
+      }
     }
     if (forward) this.#forward(forward, announcement.nodeId, from);
+  }
+
+  /** Who passed an announcement on is a way to its maker (21 §4). */
+  #learnRoute({ nodeId, hopCount }: Announcement, from: bigint): void {
+    const { address } = this.#peers.get(from) ?? {};
+    if (address === undefined || this.#host.closed) return;
+    const { raw, driver } = this.#host;
+    raw.learnRoute(driver.now(), nodeId, address, hopCount + 2);
   }
 
   /** Sends one copy per address, but neither back nor towards the origin. */
@@ -226,9 +272,10 @@ export class CapabilityService {
       for (const [peer, { address, relayed: overRelay }] of this.#peers) {
         if (overRelay !== relayed || peer === origin || peer === from || served.has(address)) continue;
         served.add(address);
-        this.#host.sendMessage(peer, ANNOUNCEMENT_SUBPROTOCOL, bytes);
+        this.#outbox.add(peer, origin, bytes);
       }
     }
+    this.#arm();
   }
 
   /** Does what is due and arms the timer for what will be. */
@@ -242,14 +289,25 @@ export class CapabilityService {
     }
     // Every session gets its copy, relayed ones too: only a node's own word proves who it is.
     if (bytes) {
-      for (const peer of this.#peers.keys()) this.#host.sendMessage(peer, ANNOUNCEMENT_SUBPROTOCOL, bytes);
+      for (const peer of this.#peers.keys()) this.#outbox.add(peer, this.#host.nodeId, bytes);
       this.#options.onSent?.();
     }
+    this.#outbox.poll();
+    this.#arm();
+  }
+
+  #arm(): void {
+    const deadline = Math.min(this.#announcer.deadline() ?? NEVER, this.#outbox.deadline() ?? NEVER);
+    if (this.#timer !== undefined && deadline === this.#armedFor) return;
     if (this.#timer !== undefined) clearTimeout(this.#timer);
-    const deadline = this.#announcer.deadline();
-    if (deadline === undefined) return;
+    this.#timer = undefined;
+    this.#armedFor = deadline;
+    if (deadline === NEVER || this.#host.closed) return;
     const wait = Math.min(2 ** 31 - 1, Math.max(1, Math.ceil(deadline - performance.now())));
-    this.#timer = setTimeout(() => this.#pump(), wait);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#pump();
+    }, wait);
     (this.#timer as { unref?: () => void }).unref?.();
   }
 }

@@ -21,7 +21,7 @@ export interface ControlHost {
   sign(message: Uint8Array): Uint8Array;
   /** Keeps the process alive until the returned function is called. */
   hold(): () => void;
-  /** Sends one message of a subprotocol without retransmission; `false` when it could not be sent. */
+  /** Sends one message of a subprotocol, acknowledged between nodes of ours; `false` when it could not be sent. */
   sendMessage(peer: bigint, subprotocol: number, message: Uint8Array): boolean;
   onMessage(subprotocol: number, handler: (packet: Packet) => void): () => void;
   onPeer(listener: (event: PeerEvent) => void): () => void;
