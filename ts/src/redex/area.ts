@@ -18,8 +18,8 @@ export class LogArea {
   #floats: Float64Array = new Float64Array(0);
   /** Payload bytes that fit. */
   room = 0;
-  /** Longest payload that can be staged with its length. */
-  stageable = 0;
+  /** Longest payload that can be staged with its length; -1 = nothing can. */
+  stageable = -1;
   /** Whose appends are staged in here. Weak: a log that nobody uses any more need not get them. */
   owner: WeakRef<Stage> | null = null;
   readonly #door: LogDoor;

@@ -99,7 +99,7 @@ export class Log {
   readonly #append: () => void;
   readonly #door: LogDoor;
   #appendEvent: (() => void) | null = null;
-  readonly #stage: Stage | null;
+  #stage: Stage | null;
   readonly #needsClock: boolean;
   #waiting: (() => void)[] = [];
   #remote = false;
@@ -137,9 +137,7 @@ export class Log {
     } else {
       this.raw.appendBytes(payload, Date.now());
     }
-    const seq = this.#appended('append', 1);
-    this.#stage?.learn(seq);
-    return seq;
+    return this.#appended('append', 1);
   }
 
   /** Appends an event of CortEX whose checksum is not filled in yet; undefined when it is too long for that. */
@@ -147,7 +145,6 @@ export class Log {
     if (this.#failure !== null) this.raiseBackground();
     const area = this.#fresh();
     if (event.length > area.room) return undefined;
-    this.#stage?.forget();
     area.bytes.set(event, DATA);
     this.#appendEvent ??= this.#door.logAppender?.(this.raw, true) ?? (() => this.raw.appendEvent(area.length));
     area.length = event.length;
@@ -159,7 +156,6 @@ export class Log {
   appendBatch(payloads: readonly Uint8Array[]): bigint | null {
     if (this.#failure !== null) this.raiseBackground();
     const area = this.#fresh();
-    this.#stage?.forget();
     let total = payloads.length * 4;
     for (const payload of payloads) total += payload.length;
     if (total <= area.room) {
@@ -301,6 +297,7 @@ export class Log {
   /** Flushes, trims and closes the files. Memory stays readable. */
   async close(): Promise<void> {
     this.#fresh();
+    this.#stage = null;
     this.raw.shut?.();
     if (this.raw.close) return this.#described('close', this.raw.close());
     if (this.persistent) await this.sync();
@@ -408,6 +405,7 @@ export class Log {
     if (area.bytes.length === 0) area.renew();
     if (area.status !== LogStatus.done) throw this.failure(context);
     const seq = area.seq;
+    this.#stage?.learn(seq, count);
     if (this.onAppended !== null) this.onAppended(count);
     if (this.#waiting.length !== 0) this.wake();
     return seq;

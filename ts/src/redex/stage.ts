@@ -12,8 +12,9 @@ export class Stage {
   readonly #append: () => void;
   readonly #failed: () => void;
   readonly #self = new WeakRef(this);
-  /** Sequence of the next append, while `#room` is not -1. */
+  /** Sequence of the next append, while `#room` is not -1, but for `#beyond` that were appended after it. */
   #next = 0n;
+  #beyond = 0;
   /** Payload bytes that the log takes besides what is staged; -1 = not known. */
   #room = -1;
   #count = 0;
@@ -29,7 +30,7 @@ export class Stage {
     this.#failed = failed;
   }
 
-  /** Stages a payload and returns its sequence. Undefined: append it directly and say so by {@link learn}. */
+  /** Stages a payload and returns its sequence. Undefined: append it directly and {@link learn} from that. */
   add(payload: Uint8Array): bigint | undefined {
     const area = this.#area;
     const { length } = payload;
@@ -39,6 +40,8 @@ export class Stage {
       area.settle();
       // Handing over what was staged has changed what is known.
       if (length > area.stageable || length > this.#room) return undefined;
+      this.#next = BigInt.asUintN(64, this.#next + BigInt(this.#beyond));
+      this.#beyond = 0;
       area.owner = this.#self;
       this.#at = DATA;
       this.#word = area.words.length - 1;
@@ -54,9 +57,10 @@ export class Stage {
     return seq;
   }
 
-  /** A direct append was given this sequence, and the area holds its outcome. */
-  learn(seq: bigint): void {
-    this.#next = BigInt.asUintN(64, seq + 1n);
+  /** A direct append of `count` events was given this first sequence, and the area holds its outcome. */
+  learn(first: bigint, count: number): void {
+    this.#next = first;
+    this.#beyond = count;
     this.#room = this.#area.left;
   }
 
