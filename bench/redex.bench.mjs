@@ -1,17 +1,8 @@
 // RedEX: appends in memory and on disk, flushes, reads, opening; against bare writes, SQLite (when better-sqlite3 is
 // installed) and the published peer (Python binding) in the same run. `--quick` shortens it, `--json` prints JSON.
 import { spawnSync } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, existsSync, fdatasyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -77,11 +68,11 @@ print(json.dumps(out))`;
   return { median: median(JSON.parse(done.stdout)) };
 }
 
-/** Rows a second of SQLite in WAL mode, or undefined when it is not installed. */
+/** Rows a second of SQLite in WAL mode, or undefined when it is not installed (here, or below BENCH_MODULES). */
 async function sqlite(perTransaction) {
   let Database;
   try {
-    ({ default: Database } = await import('better-sqlite3'));
+    Database = createRequire(process.env.BENCH_MODULES ?? import.meta.url)('better-sqlite3');
   } catch {
     return undefined;
   }
@@ -104,6 +95,7 @@ async function sqlite(perTransaction) {
   return result;
 }
 
+const empty = join(work, 'empty');
 const directory = () => join(work, `ours-${++id}`);
 const bareFile = () => openSync(join(work, `bare-${++id}`), 'w');
 
@@ -151,12 +143,12 @@ async function disk() {
     );
     closeSync(fd);
   }
-  const middle = (all) => {
+  const whole = (all) => {
     const rates = all.map((entry) => entry.median);
     return { median: median(rates), min: Math.min(...rates), max: Math.max(...rates) };
   };
-  const others = { writeSync: middle(bare), peer: peer(true, false), sqlite: await sqlite(1) };
-  note('append, disk, no fsync', 'events/s', middle(one), others, '≥ writeSync');
+  const others = { writeSync: whole(bare), peer: peer(true, false), sqlite: await sqlite(1) };
+  note('append, disk, no fsync', 'events/s', whole(one), others, '≥ writeSync');
 
   const redex = new Redex({ persistentDir: directory() });
   const file = redex.openFile('a', { persistent: true });
@@ -222,38 +214,91 @@ async function reading(file, length, name) {
   return result;
 }
 
-/** Flat cost: the same work on logs of 10^4 to 10^7 events, and how long each takes to open. */
-async function growth() {
-  for (const length of flags.quick ? [1e4, 1e5, 1e6] : [1e4, 1e5, 1e6, 1e7]) {
-    const where = directory();
-    const redex = new Redex({ persistentDir: where });
-    const file = redex.openFile('a', { persistent: true });
-    // All appends are timed, one by one: room ahead, growth of the index and first touches of memory are in it.
-    const append = await rate(
-      length,
-      () => {
-        for (let i = 0; i < length; i += 1) file.append(payloads[i & 4095]);
-      },
-      1,
-    );
-    const last = 10_000n < file.nextSeq() ? file.nextSeq() - 10_000n : 0n;
-    const read = await rate(10_000, () => file.readRange(last, last + 10_000n), 5);
-    await redex.close();
-    const again = new Redex({ persistentDir: where });
+/** Time and processor time of `work` for each of `count` events, in ns. */
+async function perEvent(count, work) {
+  const before = process.cpuUsage();
+  const start = process.hrtime.bigint();
+  await work();
+  const wall = Number(process.hrtime.bigint() - start) / count;
+  const { user, system } = process.cpuUsage(before);
+  return { wall, user: (user * 1000) / count, system: (system * 1000) / count };
+}
+
+/** Each of the fields' median. */
+function middle(all) {
+  const of = (field) => digits(median(all.map((one) => one[field])));
+  return { wall: of('wall'), user: of('user'), system: of('system') };
+}
+
+/** Time of `meshring log verify` in ms, without that of the start of the process. */
+function verifying(where) {
+  const run = (directory) => {
     const start = performance.now();
-    const opened = again.openFile('a', { persistent: true });
-    const openMs = performance.now() - start;
-    const length2 = Number(opened.len());
-    sizes.push({
-      events: length2,
-      'append ns': digits(1e9 / append.median),
-      'readRange of the last 10^4, ns/event': digits(1e9 / read.median),
-      'open ms': digits(openMs),
-      'MB on disk': digits(statSync(join(where, 'a', 'v0000000001', 'dat')).size / 1e6),
+    const done = spawnSync(process.execPath, [join(root, 'dist', 'cli.js'), 'log', 'verify', directory]);
+    if (done.status !== 0) throw new Error(`verify of ${directory} ended with ${done.status}`);
+    return performance.now() - start;
+  };
+  return Math.max(0, run(where) - run(empty));
+}
+
+/**
+ * Flat cost: the same work on logs of 10^4 to 10^7 events. System time is apart: it is memory that is touched for the
+ * first time and room that is written in the files, and differs between machines more than anything else here.
+ */
+async function growth() {
+  const first = new Redex({ persistentDir: empty });
+  first.openFile('a', { persistent: true }).append(payloads[0]);
+  await first.close();
+  for (const length of flags.quick ? [1e4, 1e5, 1e6] : [1e4, 1e5, 1e6, 1e7]) {
+    const rounds = Math.min(20, Math.max(1, 1e6 / length));
+    const memory = [];
+    const disk = [];
+    let where;
+    for (let round = -1; round < rounds; round += 1) {
+      const log = new Redex().openFile('a');
+      const append = (file) => {
+        for (let i = 0; i < length; i += 1) file.append(payloads[i & 4095]);
+      };
+      const inMemory = await perEvent(length, () => append(log));
+      if (where) rmSync(where, { recursive: true });
+      where = directory();
+      const redex = new Redex({ persistentDir: where });
+      const file = redex.openFile('a', { persistent: true });
+      const onDisk = await perEvent(length, () => append(file));
+      await redex.close();
+      // The first round of a short log is that of the compiler.
+      if (round < 0 && rounds > 1) continue;
+      memory.push(inMemory);
+      disk.push(onDisk);
+      if (rounds === 1) break;
+    }
+    const again = new Redex({ persistentDir: where });
+    let opened;
+    const open = await perEvent(length, () => {
+      opened = again.openFile('a', { persistent: true });
     });
-    if (length === 1e6) await reading(opened, length2, 'readRange in windows of 10^4');
+    const last = BigInt(Math.max(0, length - 10_000));
+    const read = await rate(10_000, () => opened.readRange(last, last + 10_000n), 5);
+    if (length === 1e6) await reading(opened, length, 'readRange in windows of 10^4');
     await again.close();
+    const verify = verifying(where);
+    const half = new Redex({ persistentDir: where });
+    const bounded = half.openFile('a', { persistent: true, retentionMaxEvents: BigInt(length / 2) });
+    const sweep = await perEvent(length / 2, () => bounded.sweepRetention());
+    if (Number(bounded.len()) !== length / 2) throw new Error('retention kept another number of events');
+    await half.close();
     rmSync(where, { recursive: true });
+    const [m, d] = [middle(memory), middle(disk)];
+    sizes.push({
+      events: length,
+      'append, memory: ns (user + system)': `${m.wall} (${m.user} + ${m.system})`,
+      'append, disk: ns (user + system)': `${d.wall} (${d.user} + ${d.system})`,
+      'read of the last 10^4, ns': digits(1e9 / read.median),
+      'open, ms': digits((open.wall * length) / 1e6),
+      'open, ns (user + system)': `${digits(open.wall)} (${digits(open.user)} + ${digits(open.system)})`,
+      'verify, ms': digits(verify),
+      'retention and compaction to half, ms': digits((sweep.wall * length) / 2e6),
+    });
   }
 }
 
