@@ -85,10 +85,11 @@ export abstract class Adapter<Row extends { readonly id: bigint }, Filter, F ext
 
   /**
    * Resolves when everything up to the sequence is folded; events that had to be skipped count. Rejects when the fold
-   * stops first. A sequence that is never written waits for ever.
+   * stops first. A sequence that is never written waits for ever, or until `signal` (ours) aborts: then it rejects with
+   * the signal's reason.
    */
-  waitForSeq(seq: bigint): Promise<void> {
-    return this.#waiting(async () => this.fold.waitForSeq(u64(seq)));
+  waitForSeq(seq: bigint, options?: WatchOptions | null): Promise<void> {
+    return this.#waiting(async () => this.fold.waitForSeq(u64(seq), options?.signal));
   }
 
   /**
@@ -119,8 +120,8 @@ export abstract class Adapter<Row extends { readonly id: bigint }, Filter, F ext
    * event that was skipped stops this from going further; `dropSkipped` gives such events up. Rejects with kind
    * `compact-failed` when the state or the log could not be written; the events are then still there.
    */
-  compact({ dropSkipped = false }: CompactOptions = {}): Promise<bigint | undefined> {
-    return this.#waiting(() => this.fold.compact(dropSkipped));
+  compact(options?: CompactOptions | null): Promise<bigint | undefined> {
+    return this.#waiting(() => this.fold.compact(options?.dropSkipped === true));
   }
 
   /** Stops folding and ends the watches; the state stays readable, the log open. Idempotent. */

@@ -4,7 +4,6 @@
  * in the log and no queue, so there is nothing that a burst of writes could overflow.
  */
 import type { MeshringError } from '../errors.js';
-import { hold, release } from './alive.js';
 import { cortexError, logText } from './errors.js';
 import { HEADER, OFFSET, putHeader, read32 } from './event.js';
 import type { Query } from './filter.js';
@@ -15,7 +14,7 @@ import { countMatches, select } from './query.js';
 import { restore, type Start } from './snapshot.js';
 import { hex16, type WriteToken } from './token.js';
 import { high, join, low, U64_MAX, u64 } from './u64.js';
-import { type Wait, Waits } from './waits.js';
+import { Waits } from './waits.js';
 import { Watch, Watches, type WatchOptions } from './watch.js';
 
 /** First guess at the bytes of an entry in a snapshot. */
@@ -302,7 +301,7 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   }
 
   /** Resolves when the sequence is folded (skipped events count). */
-  waitForSeq(seq: bigint): Promise<void> {
+  waitForSeq(seq: bigint, signal?: AbortSignal): Promise<void> {
     this.#sync();
     if (seq < this.#next) return Promise.resolve();
     const stopped = () => {
@@ -311,34 +310,7 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
       return cortexError('fold-stopped', `wait_for_seq: fold task stopped; folded_through=${text}`);
     };
     if (this.#state !== 'running') return Promise.reject(stopped());
-    return this.#wait(this.#folding, seq);
-  }
-
-  #wait(waits: Waits, seq: bigint, deadlineMs?: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const wait: Wait = {
-        seq,
-        settle(error) {
-          clearTimeout(timer);
-          release(wait);
-          if (error === undefined) resolve();
-          else reject(error);
-        },
-      };
-      waits.add(wait);
-      // The process stays for it, and so does this fold.
-      hold(wait);
-      keep.set(wait, this);
-      if (deadlineMs === undefined) return;
-      timer = setTimeout(
-        () => {
-          waits.drop(wait);
-          wait.settle(cortexError('timeout', 'wait_for_token: read-your-writes wait timed out'));
-        },
-        Math.min(deadlineMs, 2 ** 31 - 1),
-      );
-    });
+    return this.#folding.until(seq, this, { signal });
   }
 
   /** Resolves when the token's write is applied. */
@@ -351,11 +323,12 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
     const applied = this.#applied();
     if (applied !== undefined && token.seq <= applied) return Promise.resolve();
     if (this.#state !== 'running') return Promise.reject(this.#stoppedBeforeToken());
-    if (!(deadlineMs > 0)) return fail('timeout', 'read-your-writes wait timed out');
+    const late = () => cortexError('timeout', 'wait_for_token: read-your-writes wait timed out');
+    if (!(deadlineMs > 0)) return Promise.reject(late());
     if (this.#applying.size >= MAX_TOKEN_WAITS) {
       return fail('queue-full', 'read-your-writes wait-queue saturated; retry later');
     }
-    return this.#wait(this.#applying, token.seq, deadlineMs);
+    return this.#applying.until(token.seq, this, { deadlineMs, late });
   }
 
   #stoppedBeforeToken(): MeshringError {
@@ -461,5 +434,3 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
 
 /** Ends the subscription of adapters that were dropped without `close`. */
 const abandoned = new FinalizationRegistry<() => void>((unsubscribe) => unsubscribe());
-/** Waits hold their fold. */
-const keep = new WeakMap<Wait, object>();

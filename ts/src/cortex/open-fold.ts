@@ -8,7 +8,7 @@ import { hold, release } from './alive.js';
 import { logText } from './errors.js';
 import { RedexLog } from './redex-log.js';
 import { U64_MAX, u64 } from './u64.js';
-import { type Wait, Waits } from './waits.js';
+import { Waits } from './waits.js';
 import type { WatchOptions } from './watch.js';
 
 /** How a fold of your own works. */
@@ -132,24 +132,16 @@ export class StateFold<S> implements AsyncIterable<S> {
     return seq;
   }
 
-  /** Resolves when the sequence is folded; rejects when the fold stops first, with what `apply` threw as `cause`. */
-  async waitForSeq(seq: bigint): Promise<void> {
+  /**
+   * Resolves when the sequence is folded; rejects when the fold stops first, with what `apply` threw as `cause`, and with
+   * the reason of `signal` when that aborts.
+   */
+  async waitForSeq(seq: bigint, options?: WatchOptions | null): Promise<void> {
     const wanted = u64(seq);
     this.#sync();
     if (wanted < this.#next) return;
     if (!this.#running) throw this.#stopped();
-    await new Promise<void>((resolve, reject) => {
-      const wait: Wait = {
-        seq: wanted,
-        settle(error) {
-          release(wait);
-          if (error === undefined) resolve();
-          else reject(error);
-        },
-      };
-      this.#waits.add(wait);
-      hold(wait);
-    });
+    await this.#waits.until(wanted, this, { signal: options?.signal });
   }
 
   #stopped(): CortexError {

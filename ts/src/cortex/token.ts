@@ -1,4 +1,4 @@
-import { MeshringError } from '../errors.js';
+import { MeshringError, wrongType } from '../errors.js';
 import { U64_MAX, u64 } from './u64.js';
 
 /** Names one write: who wrote it and its sequence in the log. Hand it to a reader, who waits for it. */
@@ -30,6 +30,7 @@ export class WriteToken {
   static fromString(text: string): WriteToken {
     const fail = (detail: string) =>
       new MeshringError('invalid-argument', `WriteToken parse: ${detail}`, { code: 'InvalidArg' });
+    if (typeof text !== 'string') throw wrongType('WriteToken.fromString', 'text', text, 'a string', 'StringExpected');
     const colon = text.indexOf(':');
     if (colon < 0) throw fail('expected `<origin_hex>:<seq>`');
     const origin = text.slice(0, colon);

@@ -8,9 +8,9 @@ import type { Model, Observer } from './model.js';
 import { matches, select } from './query.js';
 import { high, low } from './u64.js';
 
-/** Additions to the published `watch(filter)`. */
+/** Additions to the published watches and waits. */
 export interface WatchOptions {
-  /** Ends the iteration when it aborts. */
+  /** Ends the iteration, or the wait, when it aborts. */
   signal?: AbortSignal | undefined;
 }
 
@@ -49,11 +49,11 @@ export class Watch<Row extends { readonly id: bigint }> {
   readonly #abort = weakClose(this);
   #registry: Watches<Row> | undefined;
 
-  constructor(source: Source, model: Model<Row>, query: Query, options: WatchOptions = {}) {
+  constructor(source: Source, model: Model<Row>, query: Query, options?: WatchOptions | null) {
     this.#source = source;
     this.#model = model;
     this.#query = query;
-    this.#signal = options.signal;
+    this.#signal = options?.signal;
     if (this.#signal?.aborted) this.#state = 'done';
     else this.#signal?.addEventListener('abort', this.#abort, { once: true });
   }

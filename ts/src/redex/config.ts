@@ -6,8 +6,8 @@ export const U64_MAX = 0xffff_ffff_ffff_ffffn;
 
 /** A 64-bit argument: a bigint, or a non-negative safe integer (50 §1.3). */
 export function u64(field: string, value: unknown): bigint {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return BigInt(value);
-  if (typeof value !== 'bigint') throw wrongType('redex', field, value, 'a bigint', 'BigintExpected');
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return u64(field, BigInt(value));
+  if (typeof value !== 'bigint') throw wrongType('Redex', field, value, 'a bigint', 'BigintExpected');
   if (value < 0n) throw invalid(`redex: config.${field}: expected non-negative BigInt`);
   if (value > U64_MAX) throw invalid(`redex: config.${field}: BigInt value exceeds u64 range`);
   return value;
@@ -39,7 +39,7 @@ export function readConfig(config: RedexFileConfig | null | undefined): FileBoun
     maxAgeMs: bound('retention_max_age_ms', given.retentionMaxAgeMs),
   };
   if (intervalMs !== null && (typeof intervalMs !== 'number' || !Number.isFinite(intervalMs))) {
-    throw wrongType('redex', 'fsyncIntervalMs', intervalMs, 'a number', 'NumberExpected');
+    throw wrongType('Redex', 'fsyncIntervalMs', intervalMs, 'a finite number', 'NumberExpected');
   }
   if (everyN !== null && intervalMs !== null) {
     throw invalid('redex: config: fsync_every_n and fsync_interval_ms are mutually exclusive');

@@ -36,6 +36,9 @@ export class Redex {
     if (typeof channelName !== 'string') {
       throw wrongType('openFile', 'channelName', channelName, 'a string', 'StringExpected');
     }
+    if (config != null && typeof config !== 'object') {
+      throw wrongType('openFile', 'config', config, 'an object', 'InvalidArg');
+    }
     checkChannelName(channelName);
     const bounds = readConfig(config);
     const held = this.#open.get(channelName);

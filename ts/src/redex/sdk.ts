@@ -39,8 +39,8 @@ export class Redex {
   /** The lower-level object behind this one. */
   readonly napi: CoreRedex;
 
-  constructor(options: RedexOptions = {}) {
-    this.napi = convert(() => new CoreRedex(options.persistentDir, options.storage));
+  constructor(options?: RedexOptions | null) {
+    this.napi = convert(() => new CoreRedex(options?.persistentDir, options?.storage));
   }
 
   /** Opens a log; all handles of one name share it, and `config` counts on the first open. */

@@ -156,6 +156,22 @@ describe('arguments', () => {
     expect(tasks.countWhere({ limit: 1, createdAfterNs: 2n })).toBe(3);
   });
 
+  it('of the wrong kind are refused by name', async () => {
+    const tasks = await TasksAdapter.open(new Redex(), ORIGIN);
+    const file = new Redex(null).openFile('a');
+    for (const [work, message] of [
+      [() => WriteToken.fromString(5 as unknown as string), 'WriteToken.fromString: text must be a string, got number'],
+      [() => new Redex().openFile('a', 'x' as never), 'openFile: config must be an object, got string'],
+      [() => file.readRange(-1 as never, 2n), 'redex: config.start: expected non-negative BigInt'],
+      [() => file.readRange('x' as never, 2n), 'Redex: start must be a bigint, got string'],
+      [() => tasks.get(1.5 as never), 'Expected BigInt, got number'],
+    ] as const) {
+      expect(thrown(work)).toMatchObject({ message });
+    }
+    expect(await tasks.compact(null)).toBeUndefined();
+    expect(file.len()).toBe(0n);
+  });
+
   it('have value objects', () => {
     expect(Object.isFrozen(TaskStatus)).toBe(true);
     expect({ ...TaskStatus }).toEqual({ Pending: 'Pending', Completed: 'Completed' });
@@ -323,6 +339,20 @@ describe('the end of an adapter', () => {
     await expect(memories.waitForSeq(0n)).rejects.toThrow(
       'cortex: wait_for_seq: fold task stopped; folded_through=None',
     );
+  });
+
+  it('of a wait may come before the sequence does: by a signal', async () => {
+    const tasks = await TasksAdapter.open(new Redex(), ORIGIN);
+    const control = new AbortController();
+    const waits = [1n, 0n, 5n].map((seq) => tasks.waitForSeq(seq, { signal: control.signal }));
+    const outcomes = Promise.allSettled(waits);
+    tasks.create(1n, 'one', 1n);
+    control.abort(new Error('enough'));
+    tasks.create(2n, 'two', 1n);
+    expect((await outcomes).map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'rejected']);
+    await expect(waits[0]).rejects.toThrow('enough');
+    await expect(tasks.waitForSeq(99n, { signal: control.signal })).rejects.toThrow('enough');
+    await tasks.waitForSeq(1n, { signal: control.signal });
   });
 
   it('comes with its log', async () => {

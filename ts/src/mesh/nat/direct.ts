@@ -149,7 +149,8 @@ export class Direct {
       return now !== undefined && !now.relayed && now.address === link;
     };
     if (isThere()) return;
-    if (!known || known.state === 'failed' || known.protocol !== 'meshring') return this.#shake(CALL.straight, link, call);
+    if (!known || known.state === 'failed' || known.protocol !== 'meshring')
+      return this.#shake(CALL.straight, link, call);
     // A session of our kind moves, with all its streams; a new one would be refused while this one is alive.
     for (let n = 0; n < PATH_TRIES; n++) {
       this.#host.raw.tryPath(this.#host.driver.now(), call.target, link);
