@@ -35,6 +35,15 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** Text of any value for a message, also of one that cannot be made a string. */
+export function textOf(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return typeof value;
+  }
+}
+
 /** Text that names the type of a value in messages about wrong arguments. */
 export function describeType(value: unknown): string {
   if (value === null) return 'null';

@@ -2,6 +2,7 @@
  * A predicate as a list of its distinct nodes, children before parents. Work on it is bounded by what was handed in:
  * nothing recurses, a node that stands in many places is looked at once, and a cycle is an error.
  */
+import { textOf } from '../errors.js';
 import { LEAVES, type LeafPredicate, type Predicate } from './predicate.js';
 import { toolkitError } from './tag.js';
 
@@ -24,14 +25,14 @@ export const MAX_COST = 0xffff_ffff;
 
 /** Children of a node, or `undefined` for a leaf; throws for what is no predicate. */
 export function childrenOf(node: Predicate): readonly Predicate[] | undefined {
-  if (node === null || typeof node !== 'object') throw toolkitError(`predicate: ${String(node)} is not a predicate`);
+  if (node === null || typeof node !== 'object') throw toolkitError(`predicate: ${textOf(node)} is not a predicate`);
   if (node.type === 'and' || node.type === 'or') {
     if (!Array.isArray(node.children)) throw toolkitError(`predicate: children of "${node.type}" must be an array`);
     return node.children;
   }
   if (node.type === 'not') return [node.child];
   if (!Object.hasOwn(LEAVES, node.type)) {
-    throw toolkitError(`predicate: unknown type "${String((node as { type: unknown }).type)}"`);
+    throw toolkitError(`predicate: unknown type "${textOf((node as { type: unknown }).type)}"`);
   }
   return undefined;
 }

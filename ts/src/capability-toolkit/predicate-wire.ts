@@ -1,4 +1,5 @@
 /** The flat form of predicates that travels in the `net-where` header (41 §5). */
+import { textOf } from '../errors.js';
 import { platform } from '../platform/node.js';
 import { LEAVES, type LeafPredicate, type Predicate } from './predicate.js';
 import { graphOf } from './predicate-graph.js';
@@ -49,7 +50,7 @@ function leafToNode(leaf: LeafPredicate): PredicateNode {
   for (const { name, type } of shape.fields) {
     const value = (leaf as unknown as Record<string, unknown>)[name];
     if (type === 'number' && !Number.isFinite(value)) {
-      throw toolkitError(`predicateToWire: ${name} of ${shape.kind} must be a finite number, got ${String(value)}`);
+      throw toolkitError(`predicateToWire: ${name} of ${shape.kind} must be a finite number, got ${textOf(value)}`);
     }
     node[name] = value;
   }
@@ -89,7 +90,7 @@ function nodeToPredicate(raw: unknown, self: number, done: readonly Predicate[])
   const childAt = (index: unknown): Predicate => {
     const child = Number.isInteger(index) && (index as number) >= 0 ? done[index as number] : undefined;
     if (child === undefined) {
-      throw toolkitError(`predicateFromWire: child index ${String(index)} not strictly less than self ${self}`);
+      throw toolkitError(`predicateFromWire: child index ${textOf(index)} not strictly less than self ${self}`);
     }
     return child;
   };
@@ -137,7 +138,7 @@ export function predicateFromWire(wire: PredicateWire): Predicate {
   for (let self = 0; self < nodes.length; self++) done.push(nodeToPredicate(nodes[self], self, done));
   const root = Number.isInteger(root_idx) && (root_idx as number) >= 0 ? done[root_idx as number] : undefined;
   if (root === undefined) {
-    throw toolkitError(`predicateFromWire: root_idx ${String(root_idx)} out of range [0, ${nodes.length})`);
+    throw toolkitError(`predicateFromWire: root_idx ${textOf(root_idx)} out of range [0, ${nodes.length})`);
   }
   return root;
 }

@@ -1,7 +1,7 @@
 /** Configurations of channels, by name and by prefix (32 §2, §3). */
 import { type CapabilityFilter, requirementsOf } from '../capabilities/index.js';
 import { canonicalChannelHash, channelNameProblem } from '../channel-name/index.js';
-import { MeshringError } from '../errors.js';
+import { MeshringError, textOf } from '../errors.js';
 import type { TokenIssuers } from '../identity/index.js';
 import { packSubnet, type SubnetId, VISIBILITIES, type Visibility } from '../subnets/index.js';
 
@@ -41,13 +41,13 @@ export function checkChannelConfig(config: ChannelConfig): void {
   if (problem !== undefined) throw fail('invalid-name', `invalid name: ${problem}`);
   const { visibility, priority, maxRatePps } = config;
   if (visibility !== undefined && !VISIBILITIES.includes(visibility)) {
-    throw fail('invalid-config', `invalid visibility "${String(visibility)}" (expected ${VISIBILITIES.join(' | ')})`);
+    throw fail('invalid-config', `invalid visibility "${textOf(visibility)}" (expected ${VISIBILITIES.join(' | ')})`);
   }
   if (priority !== undefined && (!Number.isInteger(priority) || priority < 0 || priority > 255)) {
-    throw fail('invalid-config', `priority must be an integer in [0, 255], got ${String(priority)}`);
+    throw fail('invalid-config', `priority must be an integer in [0, 255], got ${textOf(priority)}`);
   }
   if (maxRatePps !== undefined && (!Number.isInteger(maxRatePps) || maxRatePps < 1 || maxRatePps > 0xffff_ffff)) {
-    throw fail('invalid-config', `maxRatePps must be an integer in [1, 4294967295], got ${String(maxRatePps)}`);
+    throw fail('invalid-config', `maxRatePps must be an integer in [1, 4294967295], got ${textOf(maxRatePps)}`);
   }
   for (const target of config.exportTo ?? []) packSubnet(target);
   for (const filter of [config.publishCaps, config.subscribeCaps]) if (filter !== undefined) requirementsOf(filter);

@@ -1,6 +1,6 @@
 /** The lower-level identity names (31 §2, "Core-level names"): positional arguments, plain errors with the raw text. */
 import { canonicalChannelHash, channelNameProblem } from '../channel-name/index.js';
-import { MeshringError, wrongType } from '../errors.js';
+import { MeshringError, textOf, wrongType } from '../errors.js';
 import { copyBytes, handOut, INSPECT, KEY_BYTES, randomBytes, sameBytes, toHex } from './bytes.js';
 import { publicKeyOf, signWith } from './ed25519.js';
 import { nodeIdOf, originHashOf } from './entity.js';
@@ -225,7 +225,7 @@ export class Identity {
 
 function integer(name: string, value: number, min: number, max: number): number {
   if (!Number.isInteger(value) || value < min || value > max) {
-    throw failure('invalid-argument', `${name} must be an integer in [${min}, ${max}], got ${String(value)}`);
+    throw failure('invalid-argument', `${name} must be an integer in [${min}, ${max}], got ${textOf(value)}`);
   }
   return value;
 }

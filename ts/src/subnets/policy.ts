@@ -1,6 +1,6 @@
 /** Policies: which subnet follows from a node's tags (33 B3). */
 import { sortedDistinct } from '../capabilities/index.js';
-import { MeshringError } from '../errors.js';
+import { MeshringError, textOf } from '../errors.js';
 import { MAX_LEVELS, packSubnet } from './subnet-id.js';
 
 /** Tags `<tagPrefix><key>` put a node into `values[key]` of one level. */
@@ -35,7 +35,7 @@ function fail(text: string): MeshringError {
 
 function integer(value: unknown, what: string): number {
   if (typeof value !== 'number' || !Number.isInteger(value)) {
-    throw fail(`${what} must be an integer, got ${String(value)}`);
+    throw fail(`${what} must be an integer, got ${textOf(value)}`);
   }
   // Negative numbers show as the unsigned ones that they would become.
   return value < 0 ? value >>> 0 : value;

@@ -1,5 +1,5 @@
 /** Subnet ids: up to four levels of a byte each, level 0 in the most significant one (33 B1, B2). */
-import { MeshringError } from '../errors.js';
+import { MeshringError, textOf } from '../errors.js';
 
 /** Most levels of a subnet. */
 export const MAX_LEVELS = 4;
@@ -25,7 +25,7 @@ export function subnetId(...levels: number[]): SubnetId {
     if (!isByte(value)) {
       throw new MeshringError(
         'invalid-argument',
-        `subnet: level ${level} value ${String(value)} must be an integer in [0, 255]`,
+        `subnet: level ${level} value ${textOf(value)} must be an integer in [0, 255]`,
       );
     }
   }
@@ -42,7 +42,7 @@ export function packSubnet(subnet: SubnetId): number {
   let packed = 0;
   for (const [level, value] of (levels as unknown[]).entries()) {
     if (!isByte(value)) {
-      const shown = typeof value === 'number' && Number.isInteger(value) ? value >>> 0 : String(value);
+      const shown = typeof value === 'number' && Number.isInteger(value) ? value >>> 0 : textOf(value);
       throw fail(
         typeof shown === 'number'
           ? `level ${level} value ${shown} exceeds u8 range`
