@@ -115,6 +115,11 @@ export class ChannelGate {
     return 'none';
   }
 
+  /** Whether a peer has failed so often that it is answered without a look. */
+  isPaused(peer: bigint): boolean {
+    return this.#o.throttle.isPaused(peer, this.#now());
+  }
+
   /** Whether a request of this peer with one of these tokens would be accepted now. Nothing is changed or counted. */
   admits(peer: bigint, channel: string, tokens: PresentedTokens): boolean {
     return this.#decide(peer, channel, tokens).reason === 'none';

@@ -3,6 +3,31 @@ import type { NetNode } from '../../src/index.js';
 import type { ChannelsOptions, NetNodeConfig } from '../../src/types.js';
 import { failure, Nodes, until } from './nodes.js';
 
+describe('the channels of a mesh node as a bus of several threads', () => {
+  const nodes = new Nodes('addon');
+  afterEach(() => nodes.close());
+
+  it('an attached node publishes and reads as its owner does', async () => {
+    const [one, two] = await nodes.pair();
+    one.registerChannel({ name: 'a' });
+    two.registerChannel({ name: 'b' });
+    await two.subscribeChannel(one.nodeId(), 'a');
+    await one.subscribeChannel(two.nodeId(), 'b');
+    const { bus } = await nodes.modules();
+    const owner = nodes.keep(await bus.NetNode.create({ transport: { type: 'channels', node: one, publish: 'a' } }));
+    const attached = nodes.keep(bus.NetNode.attach(owner.shareable()));
+    const messages = two.subscribe('a');
+    attached.emit({ from: 'attached' });
+    await attached.flush();
+    expect((await messages.next()).value?.payload.toString()).toBe('{"from":"attached"}');
+    await two.publish('b', Buffer.from('{"n":1}'));
+    for await (const event of attached.channel<{ n: number }>('b').subscribe()) {
+      expect(event).toEqual({ n: 1, _channel: 'b' });
+      break;
+    }
+  });
+});
+
 describe.each(['addon', 'wasm'] as const)('the channels of a mesh node as a bus on %s', (backend) => {
   const nodes = new Nodes(backend);
   afterEach(() => nodes.close());

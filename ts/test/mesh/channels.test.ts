@@ -169,6 +169,27 @@ describe.each(['addon', 'wasm'] as const)('channels between nodes of ours on %s'
       expect(publisher.subscribers('a')).toHaveLength(1);
     });
 
+    it('hears of it although the answer to its request was lost', async () => {
+      const [publisher, subscriber] = await nodes.pair();
+      publisher.registerChannel({ name: 'a' });
+      const { core } = await nodes.below(publisher);
+      const send = core.sendMessage.bind(core);
+      let lost = 0;
+      Object.assign(core, {
+        sendMessage: (peer: bigint, subprotocol: number, bytes: Uint8Array) => {
+          if (subprotocol === 0x0a00 && bytes[0] === 2 && lost++ === 0) {
+            publisher.unregisterChannel('a');
+            return true;
+          }
+          return send(peer, subprotocol, bytes);
+        },
+      });
+      expect(await failure(subscriber.subscribeChannel(publisher.nodeId(), 'a'))).toMatchObject({
+        kind: 'unknown-channel',
+      });
+      expect([subscriber.subscriptions(), publisher.subscribers('a')]).toEqual([[], []]);
+    });
+
     it('a node that speaks only 0.19.0 is sent no notice', async () => {
       const [publisher, subscriber] = await nodes.pair({}, { protocol: 'net-0.19' });
       publisher.registerChannel({ name: 'a' });
@@ -275,6 +296,15 @@ describe.each(['addon', 'wasm'] as const)('channels between nodes of ours on %s'
       await until(() => publisher.subscribers('a/4').length === 0);
       expect(subscriber.subscriptions()).toEqual([{ publisherNodeId: id, channel: 'a/1', state: 'active' }]);
       await subscriber.unsubscribeChannel(id, 'a/*');
+    });
+
+    it('is not answered to a peer that is paused', async () => {
+      const [publisher, subscriber] = await nodes.pair();
+      const id = publisher.nodeId();
+      publisher.registerChannel({ name: 'a' });
+      for (let n = 0; n < 16; n++) await failure(subscriber.subscribeChannel(id, 'none'));
+      expect(await failure(subscriber.subscribeChannel(id, '*'))).toMatchObject({ kind: 'rate-limited' });
+      expect(subscriber.subscriptions()).toEqual([]);
     });
 
     it('is back after the publisher was', async () => {

@@ -9,6 +9,7 @@ import {
   LISTED_BYTES,
   MEMBERSHIP_SUBPROTOCOL,
   PresentedTokens,
+  type RejectReason,
 } from '../../channels/index.js';
 import type { ControlHost } from './host.js';
 import type { Requests } from './requests.js';
@@ -47,11 +48,12 @@ export class Interests {
       this.#byPeer.set(peer, of);
     }
     if (!of.rate.take(1, performance.now())) return false;
-    const answer = (names: readonly string[], more: boolean, reason: 'none' | 'too-many-channels') => {
+    const answer = (names: readonly string[], more: boolean, reason: RejectReason) => {
       const bytes = encodeExtension({ type: 'listed', nonce, reason, more, names });
       this.#host.sendMessage(peer, MEMBERSHIP_SUBPROTOCOL, bytes);
       return true;
     };
+    if (this.#gate.isPaused(peer)) return answer([], false, 'rate-limited');
     if (!of.prefixes.has(prefix) && of.prefixes.size >= MAX_PREFIXES_PER_PEER) {
       return answer([], false, 'too-many-channels');
     }

@@ -1,6 +1,6 @@
 /**
- * Attempts to get subscriptions back, publisher by publisher: few at a time, and so few refused ones in a minute that they
- * alone never make a publisher pause this node (32 §5).
+ * Attempts to get subscriptions back, publisher by publisher: few at a time as long as they are refused, and so few refused
+ * ones in a minute that they do not make a publisher pause this node (32 §5).
  */
 import { MAX_FAILURES, WINDOW_MS } from '../../channels/index.js';
 import { later } from './requests.js';
@@ -11,6 +11,8 @@ export type Attempt = () => Promise<'accepted' | 'refused' | 'failed'>;
 interface Lane {
   readonly waiting: Attempt[];
   running: number;
+  /** How many may be under way: more with each success, few again after a refusal. */
+  room: number;
   refused: number;
   /** When the first of them was refused, ms. */
   since: number;
@@ -18,6 +20,7 @@ interface Lane {
 }
 
 const AT_ONCE = 8;
+const MOST_AT_ONCE = 64;
 
 /** Attempts that wait for their turn. Each subscription has at most one here. */
 export class Retries {
@@ -33,7 +36,7 @@ export class Retries {
   add(publisher: bigint, attempt: Attempt): void {
     let lane = this.#lanes.get(publisher);
     if (!lane) {
-      lane = { waiting: [], running: 0, refused: 0, since: 0, timer: undefined };
+      lane = { waiting: [], running: 0, room: AT_ONCE, refused: 0, since: 0, timer: undefined };
       this.#lanes.set(publisher, lane);
     }
     lane.waiting.push(attempt);
@@ -51,14 +54,21 @@ export class Retries {
 
   #advance(publisher: bigint, lane: Lane): void {
     if (this.#monotonicMs() - lane.since >= WINDOW_MS) lane.refused = 0;
-    while (lane.running < AT_ONCE && lane.refused + lane.running < MAX_FAILURES - 1) {
+    // A publisher that accepts one after the other is not expected to refuse many at once.
+    const mayFail = () => lane.room > AT_ONCE || lane.refused + lane.running < MAX_FAILURES - 1;
+    while (lane.running < lane.room && mayFail()) {
       const attempt = lane.waiting.shift();
       if (!attempt) break;
       lane.running += 1;
       void attempt().then((outcome) => {
         lane.running -= 1;
-        if (outcome === 'accepted') lane.refused = 0;
-        else if (outcome === 'refused' && lane.refused++ === 0) lane.since = this.#monotonicMs();
+        if (outcome === 'accepted') {
+          lane.refused = 0;
+          lane.room = Math.min(MOST_AT_ONCE, lane.room + 1);
+        } else if (outcome === 'refused') {
+          if (lane.refused++ === 0) lane.since = this.#monotonicMs();
+          lane.room = AT_ONCE;
+        }
         this.#advance(publisher, lane);
       });
     }

@@ -89,6 +89,8 @@ export class Subscriptions {
   readonly #emit: (event: SubscriptionEvent) => void;
   readonly #retries = new Retries();
   readonly #wanted = new Map<string, Wanted>();
+  /** Channels that are being asked for, and why the publisher has taken this node off one of them meanwhile. */
+  readonly #asking = new Map<string, { asked: number; dropped: RejectReason | undefined }>();
   /** Channel by publish stream, by publisher: what may reach a channel's iterators. */
   readonly #inbound = new Map<bigint, Map<bigint, string>>();
   /** Packets of channels that were not subscribed to. */
@@ -191,6 +193,9 @@ export class Subscriptions {
 
   /** The publisher has taken this node off a channel. */
   dropped(publisher: bigint, channel: string, reason: RejectReason): void {
+    // The answer to what is asked just now may have been overtaken.
+    const asking = this.#asking.get(key(publisher, channel));
+    if (asking) asking.dropped = reason;
     const wanted = this.#wanted.get(key(publisher, channel));
     if (!wanted || wanted.state === 'lost') return;
     const error = rejection(reason);
@@ -321,6 +326,9 @@ export class Subscriptions {
     const found = this.#peers.has(publisher) ? tokensOf(source, channel) : [];
     const token = fittingToken(found instanceof Promise ? await found : found, channel, this.#host.entityId);
     this.#expect(publisher, channel);
+    const asking = this.#asking.get(key(publisher, channel)) ?? { asked: 0, dropped: undefined };
+    this.#asking.set(key(publisher, channel), asking);
+    asking.asked += 1;
     try {
       const { accepted, reason } = await this.#requests.ask({
         peer: publisher,
@@ -337,10 +345,14 @@ export class Subscriptions {
           }),
       });
       if (!accepted) throw rejection(reason);
+      if (asking.dropped) throw rejection(asking.dropped);
       return token;
     } catch (error) {
       if (!this.has(publisher, channel)) this.#forget(publisher, channel);
       throw error;
+    } finally {
+      asking.asked -= 1;
+      if (asking.asked === 0) this.#asking.delete(key(publisher, channel));
     }
   }
 }
