@@ -258,9 +258,13 @@ describe.each(['addon', 'wasm'] as const)('channels between nodes of ours on %s'
       }
       // A new channel that it may not join is not even hinted at.
       const before = sent.length;
+      const hints = () => sent.slice(before).filter((message) => message.startsWith('\x06')).length;
       publisher.registerChannel({ name: 'p/other/new', requireToken: true });
+      await subscriber.subscribeChannel(id, 'p/open');
+      expect(hints()).toBe(0);
       publisher.registerChannel({ name: 'p/open/new' });
       await until(() => mine().includes('p/open/new'));
+      expect(hints()).toBeGreaterThan(0);
       expect(sent.slice(before).some((message) => message.includes('p/other/new'))).toBe(false);
       expect(publisher.subscribers('p/other')).toEqual([]);
       expect((await publisher.publish('p/other', Buffer.from('x'))).attempted).toBe(0);
