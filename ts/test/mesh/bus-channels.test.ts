@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { NetNode } from '../../src/index.js';
 import type { ChannelsOptions, NetNodeConfig } from '../../src/types.js';
 import { failure, Nodes, until } from './nodes.js';
@@ -139,6 +139,26 @@ describe.each(['addon', 'wasm'] as const)('the channels of a mesh node as a bus 
       if (seen.length === 3000) break;
     }
     expect(seen).toEqual(Array.from({ length: 3000 }, (_, n) => n));
+  });
+
+  it('a batch that takes longer than its time limit is not sent twice', async () => {
+    const [one, two] = await nodes.pair();
+    one.registerChannel({ name: 'a', maxRatePps: 1 });
+    await two.subscribeChannel(one.nodeId(), 'a');
+    const left = await bus({ node: one, publish: 'a' }, { shards: 1, adapterTimeoutMs: 50 });
+    const right = await bus({ node: two });
+    left.emit({ n: 1 });
+    await left.flush();
+    const { ChannelsTransport } = await import('../../src/bus/mesh/channels.js');
+    const onBatch = vi.spyOn(ChannelsTransport.prototype, 'onBatch');
+    left.emit({ n: 2 });
+    expect(await failure(left.flush())).toMatchObject({ kind: 'flush-failed' });
+    expect(await polled(right, 2)).toHaveLength(2);
+    expect(onBatch.mock.calls.length).toBeGreaterThan(2);
+    onBatch.mockRestore();
+    left.emit({ n: 3 });
+    await until(async () => (await polled(right, 3)).some((raw) => raw.startsWith('{"n":3')));
+    expect((await polled(right, 3)).map((raw) => (JSON.parse(raw) as { n: number }).n)).toEqual([1, 2, 3]);
   });
 
   it('ends without its mesh node, and says so when that ends first', async () => {
