@@ -253,6 +253,38 @@ fn a_full_inbound_queue_holds_the_sender_back_and_loses_nothing_reliable() {
 }
 
 #[test]
+fn streams_that_wait_for_the_window_take_turns() {
+    let mut sim = pair(12);
+    sim.weather = Weather {
+        delay: 50_000,
+        ..FINE
+    };
+    let mut traffic: Vec<Traffic> = (0..200).map(|id| Traffic::new(0, 1, id, RELIABLE)).collect();
+    for one in &mut traffic {
+        for _ in 0..50 {
+            one.send(&mut sim, 1, 2000);
+        }
+    }
+    let sent: u64 = traffic.iter().map(|one| one.sent).sum();
+    assert!(sent > 9000);
+    let some = sim.run_while(60 * SECOND, |sim| {
+        collect(sim, &mut traffic);
+        traffic.iter().map(|one| one.received).sum::<u64>() < sent / 2
+    });
+    assert!(some);
+    let least = traffic.iter().map(|one| one.received).min();
+    assert!(
+        least > Some(0),
+        "one had {least:?} of 50 while half of all arrived"
+    );
+    let done = sim.run_while(60 * SECOND, |sim| {
+        collect(sim, &mut traffic);
+        traffic.iter().any(|one| one.received < one.sent)
+    });
+    assert!(done);
+}
+
+#[test]
 fn a_thousand_engines_for_a_minute() {
     let mut sim = Sim::new(17);
     let count = if std::env::var_os("MESHRING_SOAK").is_some() {

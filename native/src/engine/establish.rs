@@ -9,7 +9,7 @@ use crate::session::Session;
 use crate::stream::congestion::Congestion;
 use crate::stream::rtt::Rtt;
 use crate::stream::Streams;
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 /// What a handshake yields.
 pub(super) struct Established {
@@ -61,7 +61,7 @@ impl Engine {
             control_sequence: 0,
             rtt,
             congestion: Congestion::new(local),
-            blocked: BTreeSet::new(),
+            blocked: VecDeque::new(),
             last_received: now,
             confirmed: false,
             last_beat: now,

@@ -7,7 +7,7 @@ use crate::session::Session;
 use crate::stream::congestion::Congestion;
 use crate::stream::rtt::Rtt;
 use crate::stream::Streams;
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 /// How a peer does, by its heartbeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) struct Peer {
     pub rtt: Rtt,
     pub congestion: Congestion,
     /// Streams that wait for the congestion window or the pace.
-    pub blocked: BTreeSet<u64>,
+    pub blocked: VecDeque<u64>,
     /// Last authenticated packet.
     pub last_received: u64,
     /// Something authenticated arrived at all.

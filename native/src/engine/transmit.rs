@@ -97,13 +97,31 @@ impl Engine {
         }
     }
 
-    /// Lets streams try again that waited for the congestion window or the pace.
-    pub(super) fn release_blocked(&mut self, peer: u64) {
-        let Some(known) = self.peers.get_mut(&peer) else {
+    /// Lets streams try again that waited for the congestion window or the pace: as many as its room is enough for, so
+    /// that an acknowledgement costs the same whether one stream waits or a thousand. The next ones follow when one of them
+    /// has nothing left, or with the next acknowledgement.
+    pub(super) fn release_blocked(&mut self, id: u64) {
+        let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        for stream in std::mem::take(&mut known.blocked) {
-            self.schedule(peer, stream);
+        let mut room = peer.congestion.room();
+        while let Some(stream_id) = peer.blocked.pop_front() {
+            let Some(stream) = peer.streams.get_mut(stream_id) else {
+                continue;
+            };
+            stream.blocked = false;
+            stream.served = false;
+            let Some(cost) = stream.sender.next_cost() else {
+                continue;
+            };
+            if !stream.scheduled {
+                stream.scheduled = true;
+                self.flows.push_back(Flow::Stream(id, stream_id));
+            }
+            if room <= cost {
+                break;
+            }
+            room -= cost;
         }
     }
 
@@ -125,12 +143,14 @@ impl Engine {
         };
         let Some(stream) = peer.streams.get_mut(stream_id) else {
             self.flows.pop_front();
+            self.release_blocked(id);
             return None;
         };
         let Some(cost) = stream.sender.next_cost() else {
             stream.scheduled = false;
             stream.deficit = 0;
             self.flows.pop_front();
+            self.release_blocked(id);
             return None;
         };
         let retain = stream.is_acknowledged() && peer.session.has(Features::RELIABLE);
@@ -142,7 +162,15 @@ impl Engine {
             };
             if at > self.now {
                 stream.scheduled = false;
-                peer.blocked.insert(stream_id);
+                if !stream.blocked {
+                    stream.blocked = true;
+                    // Who had no turn is the next.
+                    if stream.served {
+                        peer.blocked.push_back(stream_id);
+                    } else {
+                        peer.blocked.push_front(stream_id);
+                    }
+                }
                 self.flows.pop_front();
                 if at < u64::MAX {
                     self.timers.arm(Timer::Peer(id), at);
@@ -156,6 +184,7 @@ impl Engine {
             return None;
         }
         stream.deficit -= cost;
+        stream.served = true;
         let next = stream.sender.next(self.now, retain)?;
         let (sequence, distance) = match &next {
             Next::Once(sequence, _) => (*sequence, 0),

@@ -94,6 +94,11 @@ impl Congestion {
         self.reduced_at = Some(now);
     }
 
+    /// Bytes that may leave until the window is full.
+    pub fn room(&self) -> u64 {
+        self.window.saturating_sub(self.in_flight)
+    }
+
     /// Bytes in flight.
     pub fn in_flight(&self) -> u64 {
         self.in_flight

@@ -103,6 +103,10 @@ pub struct Stream {
     pub grants_sent: u64,
     /// In the engine's transmit order.
     pub scheduled: bool,
+    /// In the queue of those that wait for the congestion window or the pace.
+    pub blocked: bool,
+    /// Something left since it last came out of that queue.
+    pub served: bool,
     /// Bytes left in this round.
     pub deficit: u64,
     /// When the window was last probed.

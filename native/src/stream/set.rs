@@ -102,6 +102,8 @@ impl Streams {
                 grants_received: 0,
                 grants_sent: 0,
                 scheduled: false,
+                blocked: false,
+                served: true,
                 deficit: 0,
                 probed_at: 0,
             }
