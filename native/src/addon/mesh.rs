@@ -119,15 +119,17 @@ impl RawMesh {
 
     /// See the door.
     #[napi]
-    pub fn on_wake(&self, callback: Function<'_, (), ()>) -> Result<()> {
+    pub fn on_wake(&self, callback: Function<'_, bool, ()>) -> Result<()> {
         let Inner::Udp(node) = &self.inner else {
             return Err(failed("this engine is driven by its caller"));
         };
+        // Looked up when the call runs, so that calls which the full queue refuses are not missed.
+        let eyes = node.eyes();
         let call = callback
             .build_threadsafe_function::<()>()
             .weak::<true>()
             .max_queue_size::<4>()
-            .build()?;
+            .build_callback(move |_| Ok(eyes.has_events()))?;
         node.on_wake(Box::new(move || {
             call.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }));
@@ -269,14 +271,7 @@ impl RawMesh {
 
     /// See the door.
     #[napi(catch_unwind)]
-    pub fn send_soon(
-        &self,
-        now: f64,
-        handle: u32,
-        frames: Uint8Array,
-        length: u32,
-        count: u32,
-    ) -> Result<i32> {
+    pub fn send_soon(&self, now: f64, handle: u32, frames: &[u8], length: u32, count: u32) -> Result<i32> {
         let frames = frames
             .get(..length as usize)
             .ok_or_else(|| failed("length beyond the frames"))?;
@@ -465,12 +460,6 @@ impl RawMesh {
             Inner::Driven(port) => lock(port).take_events(),
         }
         .into()
-    }
-
-    /// See the door.
-    #[napi(catch_unwind)]
-    pub fn has_events(&self) -> bool {
-        self.look(Port::has_events)
     }
 
     /// See the door.

@@ -1,6 +1,6 @@
 //! The UDP driver: one thread per node receives in batches and keeps the timers; callers send from their own thread.
 
-use crate::engine::{Link, Origin};
+use crate::engine::{Engine, Link, Origin};
 use crate::port::Port;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -8,7 +8,7 @@ use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState, BATCH_SIZE};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 const SOCKET: Token = Token(0);
@@ -20,6 +20,8 @@ const SOCKET_BUFFER: usize = 8 << 20;
 const DATAGRAM: usize = 8192 + 18 + 1;
 /// Datagrams received before what they cause is sent and told.
 const ROUND: usize = 256;
+/// Datagrams taken from the engine at once.
+const BATCH: usize = 64;
 /// Segments of one send with segmentation offload; all together stay below 64 KiB.
 const MAX_GATHER: usize = 65_000;
 
@@ -100,6 +102,35 @@ impl Held {
     }
 }
 
+/// Sees a node without keeping it.
+pub struct Eyes(Weak<Shared>);
+
+impl Eyes {
+    /// Whether there are events to take; false when the node is gone.
+    pub fn has_events(&self) -> bool {
+        self.0
+            .upgrade()
+            .is_some_and(|shared| lock(&shared.port).engine().has_events())
+    }
+}
+
+/// What the engine waits for, and what it has for the application.
+struct Next {
+    deadline: u64,
+    events: bool,
+    deliveries: bool,
+}
+
+impl Next {
+    fn of(engine: &Engine) -> Self {
+        Self {
+            deadline: engine.next_deadline().unwrap_or(u64::MAX),
+            events: engine.has_events(),
+            deliveries: engine.peek_delivery().is_some(),
+        }
+    }
+}
+
 /// Whether a send has left.
 #[derive(Debug)]
 pub enum Left {
@@ -130,34 +161,42 @@ impl Shared {
         engine.unwrap_or(u64::MAX).min(self.held.deadline())
     }
 
-    /// Sends what the engine has, without holding its lock meanwhile. Returns the last error of the socket.
+    /// Sends what the engine has; see [`settle`](Self::settle).
     fn flush(&self) -> Option<io::Error> {
-        let mut batch: Vec<crate::engine::Transmit> = Vec::with_capacity(64);
+        self.settle(lock(&self.port))
+    }
+
+    /// Sends what the engine has, without holding its lock meanwhile; then moves the thread's timer and wakes the
+    /// application where needed. Returns the last error of the socket.
+    fn settle<'a>(&'a self, mut port: MutexGuard<'a, Port>) -> Option<io::Error> {
+        let mut batch: Vec<crate::engine::Transmit> = Vec::new();
         let mut gathered = Vec::new();
         let mut failed: Vec<Origin> = Vec::new();
         let mut last_error = None;
-        self.held.clear(self.now());
+        let mut now = self.now();
+        self.held.clear(now);
         loop {
-            {
-                let mut port = lock(&self.port);
-                let now = self.now();
-                let engine = port.engine();
-                for done in batch.drain(..) {
-                    engine.recycle(done.bytes);
-                }
-                for origin in failed.drain(..) {
-                    engine.unsent(origin);
-                }
-                while batch.len() < 64 {
-                    match engine.poll_transmit(now) {
-                        Some(transmit) => batch.push(transmit),
-                        None => break,
-                    }
+            let engine = port.engine();
+            for done in batch.drain(..) {
+                engine.recycle(done.bytes);
+            }
+            for origin in failed.drain(..) {
+                engine.unsent(origin);
+            }
+            while batch.len() < BATCH {
+                match engine.poll_transmit(now) {
+                    Some(transmit) => batch.push(transmit),
+                    None => break,
                 }
             }
             if batch.is_empty() {
+                let next = Next::of(engine);
+                drop(port);
+                self.rouse(next.deadline);
+                self.tell(&next);
                 return last_error;
             }
+            drop(port);
             let mut rest = &batch[..];
             while let Some(first) = rest.first() {
                 let run = self.gather(rest, &mut gathered);
@@ -180,6 +219,15 @@ impl Shared {
                     last_error = Some(error);
                 }
             }
+            port = lock(&self.port);
+            now = self.now();
+        }
+    }
+
+    /// Wakes the thread when it sleeps beyond the engine's next deadline.
+    fn rouse(&self, deadline: u64) {
+        if deadline.min(self.held.deadline()) < self.sleeping_until.load(Ordering::SeqCst) {
+            let _ = self.waker.wake();
         }
     }
 
@@ -237,15 +285,9 @@ impl Shared {
     }
 
     /// Calls the wake function for what is new since it was last taken.
-    fn tell(&self) {
-        let (events, deliveries) = {
-            let mut port = lock(&self.port);
-            let engine = port.engine();
-            (engine.has_events(), engine.peek_delivery().is_some())
-        };
-        self.expecting.store(deliveries, Ordering::Relaxed);
-        let events = events && !self.told_events.swap(true, Ordering::AcqRel);
-        let deliveries = deliveries && !self.told_deliveries.swap(true, Ordering::AcqRel);
+    fn tell(&self, next: &Next) {
+        let events = next.events && !self.told_events.swap(true, Ordering::AcqRel);
+        let deliveries = next.deliveries && !self.told_deliveries.swap(true, Ordering::AcqRel);
         if events || deliveries {
             self.wake();
         }
@@ -347,7 +389,9 @@ impl Shared {
                 // The application first: what is owed to the peer can wait for that long.
                 self.handling.store(false, Ordering::Release);
                 if received > 0 {
-                    self.tell();
+                    let next = Next::of(lock(&self.port).engine());
+                    self.expecting.store(next.deliveries, Ordering::Relaxed);
+                    self.tell(&next);
                 }
                 let now = self.now();
                 let mut due = received > 0 || self.held.deadline() <= now;
@@ -361,7 +405,6 @@ impl Shared {
                 // Woken for an earlier deadline only, it leaves alone what others hold back.
                 if due {
                     self.flush();
-                    self.tell();
                 }
                 if received < ROUND || self.stop.load(Ordering::Acquire) {
                     break;
@@ -430,50 +473,38 @@ impl UdpNode {
     /// Sets what is called, from the thread, when there is something to take.
     pub fn on_wake(&self, wake: Wake) {
         *lock(&self.shared.wake) = Some(wake);
-        self.shared.tell();
+        let next = Next::of(lock(&self.shared.port).engine());
+        self.shared.tell(&next);
     }
 
     /// Calls the engine, sends what follows on this thread, and moves the timer if needed. Returns the socket's error, if any.
     pub fn call<T>(&self, work: impl FnOnce(&mut Port, u64) -> T) -> (T, Option<io::Error>) {
-        let result = {
-            let mut port = lock(&self.shared.port);
-            let now = self.shared.now();
-            work(&mut port, now)
-        };
-        let error = self.flush();
+        let mut port = lock(&self.shared.port);
+        let now = self.shared.now();
+        let result = work(&mut port, now);
+        let error = self.shared.settle(port);
         (result, error)
     }
 
     /// As [`call`](Self::call) for a send of so many bytes, which may wait for the next [`flush`](Self::flush) when `work`
     /// says that nothing is lost by it and another send has just left.
     pub fn call_soon<T>(&self, bytes: usize, work: impl FnOnce(&mut Port, u64) -> (T, bool)) -> (T, Left) {
-        let (result, held) = {
-            let mut port = lock(&self.shared.port);
-            let now = self.shared.now();
-            let (result, may_wait) = work(&mut port, now);
-            (result, may_wait && self.shared.held.admits(now, bytes))
-        };
-        if held {
-            self.rouse();
+        let mut port = lock(&self.shared.port);
+        let now = self.shared.now();
+        let (result, may_wait) = work(&mut port, now);
+        if may_wait && self.shared.held.admits(now, bytes) {
+            let deadline = Next::of(port.engine()).deadline;
+            drop(port);
+            self.shared.rouse(deadline);
             return (result, Left::Later);
         }
-        self.shared.held.sent_at.store(self.now(), Ordering::Relaxed);
-        (result, Left::Now(self.flush()))
+        self.shared.held.sent_at.store(now, Ordering::Relaxed);
+        (result, Left::Now(self.shared.settle(port)))
     }
 
     /// Sends what waits, on this thread. Returns the socket's error, if any.
     pub fn flush(&self) -> Option<io::Error> {
-        let error = self.shared.flush();
-        self.rouse();
-        self.shared.tell();
-        error
-    }
-
-    /// Wakes the thread when it sleeps beyond the next deadline.
-    fn rouse(&self) {
-        if self.shared.deadline() < self.shared.sleeping_until.load(Ordering::SeqCst) {
-            let _ = self.shared.waker.wake();
-        }
+        self.shared.flush()
     }
 
     /// Takes events; from now on new ones are told again.
@@ -487,6 +518,11 @@ impl UdpNode {
         self.shared.await_handling();
         self.shared.told_deliveries.store(false, Ordering::Release);
         self.call(|port, _| port.take_deliveries(events)).0
+    }
+
+    /// For who only wants to know whether there are events.
+    pub fn eyes(&self) -> Eyes {
+        Eyes(Arc::downgrade(&self.shared))
     }
 
     /// Looks without sending.

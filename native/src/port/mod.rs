@@ -383,11 +383,6 @@ impl Port {
         }
     }
 
-    /// Whether [`take_events`](Self::take_events) has something.
-    pub fn has_events(&self) -> bool {
-        self.engine.has_events()
-    }
-
     /// Things that happened, and messages of subprotocols; empty when there is nothing.
     pub fn take_events(&mut self) -> Vec<u8> {
         let mut out = Vec::new();

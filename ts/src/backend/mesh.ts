@@ -41,8 +41,8 @@ export interface RawMesh {
   now?(): number;
   /** The system's text after `REFUSED.socket` (addon). */
   socketError?(): string | null;
-  /** Called when there is something new to take (addon); does not keep the process alive. */
-  onWake?(callback: () => void): void;
+  /** Called when there is something new to take, and whether events are among it (addon); does not keep the process alive. */
+  onWake?(callback: (events: boolean) => void): void;
   /** Begins heartbeats and answers to strangers. */
   start(now: number): void;
   /** Says goodbye and ends; with its own socket the thread is gone afterwards. */
@@ -113,8 +113,6 @@ export interface RawMesh {
   block(link: string, blocked: boolean): void;
   /** What happened and messages of subprotocols, as records (native/src/port/batch.rs). */
   takeEvents(): Uint8Array;
-  /** Whether `takeEvents` has something; cheaper than asking it (addon). */
-  hasEvents?(): boolean;
   /** Packets of plain events, until at least so many events are taken. */
   takeDeliveries(events: number): Uint8Array;
   /** A datagram arrived; its bytes are no longer the caller's. */

@@ -131,7 +131,7 @@ export class CoreNode {
     this.originHash = originHashOf(entityId);
     this.publicKey = driver.raw.publicKey();
     this.numShards = numShards;
-    driver.onWake(() => this.#onWake());
+    driver.onWake((events) => this.#onWake(events));
   }
 
   /** Checks the options in the specified order and binds the socket. */
@@ -299,11 +299,10 @@ export class CoreNode {
     };
   }
 
-  #onWake(): void {
+  #onWake(events = true): void {
     if (this.#state === 'closed') return;
-    const { raw } = this.driver;
-    while (raw.hasEvents?.() !== false) {
-      const batch = raw.takeEvents();
+    while (events) {
+      const batch = this.driver.raw.takeEvents();
       if (batch.length === 0) break;
       for (const what of readHappenings(batch)) {
         if (what.kind === 'handshake') this.#pending.get(what.id)?.resolve({ peer: what.peer, link: what.link });

@@ -19,8 +19,8 @@ export interface MeshDriver {
   flush(): void;
   /** Sends at the end of this tick, or at once when nothing has left for a while: for events that are kept until acknowledged. */
   flushSoon(): void;
-  /** Called when there may be something to take. */
-  onWake(callback: () => void): void;
+  /** Called when there may be something to take; `false` when it is deliveries only. */
+  onWake(callback: (events?: boolean) => void): void;
   /** Closes socket, timers and thread. */
   close(): Promise<void>;
 }
