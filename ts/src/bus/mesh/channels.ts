@@ -41,7 +41,7 @@ export class ChannelsTransport implements Transport {
   /** Which channels are read. */
   readonly #reads: (name: string) => boolean;
   readonly #readers = new Set<() => void>();
-  /** Batches under way, by shard: one that takes too long is asked for again and not sent again. */
+  /** Last batch of each shard, done or not: one that took too long is asked for again and must not be sent again. */
   readonly #jobs = new Map<number, { readonly sequence: bigint; readonly done: Promise<void> }>();
   readonly #abort = new AbortController();
   readonly #begun = performance.now();
@@ -99,9 +99,7 @@ export class ChannelsTransport implements Transport {
   onBatch(batch: Batch): Promise<void> {
     const before = this.#jobs.get(batch.shardId);
     if (before?.sequence === batch.sequenceStart) return before.done;
-    const done = this.#publishAll(batch).finally(() => {
-      if (this.#jobs.get(batch.shardId)?.done === done) this.#jobs.delete(batch.shardId);
-    });
+    const done = this.#publishAll(batch);
     this.#jobs.set(batch.shardId, { sequence: batch.sequenceStart, done });
     return done;
   }
