@@ -1,7 +1,9 @@
 // CortEX: writes, queries, watches and snapshots, against plain JavaScript and, when it is installed, the published
 // peer (Python binding) in the same run. `--quick` shortens it, `--full` goes to 10^7 tasks, `--json` prints JSON.
+// On a machine that is busy with other work the CPU time of a create says more than its rate.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -62,11 +64,13 @@ function used() {
 
 async function fill(count) {
   const tasks = await TasksAdapter.open(new Redex(), 1n);
+  const before = process.cpuUsage();
   const ms = time(() => {
     for (let i = 0; i < count; i++) tasks.create(BigInt(i), TITLES[i & 4095], BigInt(i) * 1000n);
   });
+  const { user, system } = process.cpuUsage(before);
   if (tasks.count() !== count) throw new Error(`${tasks.count()} of ${count} tasks are there`);
-  return { tasks, ms };
+  return { tasks, ms, cpu: user + system };
 }
 
 /** What one would write without this package: objects in a Map, scanned. */
@@ -117,13 +121,16 @@ async function writes() {
   await fill(50_000);
   for (const count of sizes) {
     const rates = [];
+    const cpuTimes = [];
     for (let i = 0; i < (count <= 10_000 ? 25 : count <= 100_000 ? 7 : count <= 1_000_000 ? 3 : 1); i++) {
       collect();
-      const { tasks, ms } = await fill(count);
+      const { tasks, ms, cpu } = await fill(count);
       rates.push(count / ms / 1000);
+      cpuTimes.push((cpu * 1000) / count);
       tasks.close();
     }
     note(`tasks.create, folded, to ${count}`, 'M/s', rates, peerOf('create'));
+    note(`tasks.create, CPU time of one, to ${count}`, 'ns', cpuTimes);
   }
 }
 
@@ -237,6 +244,23 @@ async function replay() {
   note(`open: fold of a log of ${size} events`, 'M/s', rates);
 }
 
+async function compaction() {
+  const redex = new Redex();
+  const tasks = await TasksAdapter.open(redex, 1n);
+  for (let i = 0; i < 10 * size; i++) tasks.create(BigInt(i % size), TITLES[i & 4095], BigInt(i));
+  const open = async () => {
+    const start = performance.now();
+    (await TasksAdapter.open(redex, 1n)).close();
+    return performance.now() - start;
+  };
+  const replayed = await open();
+  const start = performance.now();
+  await tasks.compact();
+  note(`compact of ${10 * size} events to ${size} tasks`, 'ms', [performance.now() - start]);
+  const against = { name: 'replay of all events', value: replayed };
+  note('open after it', 'ms', [await open(), await open(), await open()], against);
+}
+
 async function memories() {
   const adapter = await MemoriesAdapter.open(new Redex(), 1n);
   const ms = time(() => {
@@ -256,14 +280,21 @@ async function memories() {
   note(`list anyTag of 2, source, limit 10, of ${size}`, 'µs', list(any));
 }
 
-for (const part of [writes, memory, queries, replay, memories]) await part();
+const load = [loadavg()[0]];
+for (const part of [writes, memory, queries, replay, compaction, memories]) await part();
+load.push(loadavg()[0]);
 
 if (flags.json) {
-  process.stdout.write(`${JSON.stringify({ bench: 'cortex', node: process.version, results }, null, 2)}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ bench: 'cortex', node: process.version, cpus: cpus().length, load, results }, null, 2)}\n`,
+  );
 } else {
   for (const { name, unit, median, min, max, against, other, ratio } of results) {
     const compared = against === undefined ? '' : `   ${ratio}× ${against} (${other} ${unit})`;
     console.log(`${name.padEnd(66)} ${String(median).padStart(8)} ${unit.padEnd(5)} [${min} … ${max}]${compared}`);
   }
+  console.log(
+    `load average before and after: ${load.map((value) => value.toFixed(1)).join(', ')} on ${cpus().length} CPUs`,
+  );
   if (!peer) console.log('(the published peer is not installed in .cache/venv: no comparison with it)');
 }

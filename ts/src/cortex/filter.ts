@@ -126,7 +126,7 @@ function texts(filter: string, field: string, value: unknown): string[] {
 function noSuchVariant(value: unknown, type: string, place: string): MeshringError {
   return new MeshringError(
     'invalid-argument',
-    `value \`${JSON.stringify(value)}\` does not match any variant of enum \`${type}\` on ${place}`,
+    `value \`${typeof value === 'bigint' ? value : JSON.stringify(value)}\` does not match any variant of enum \`${type}\` on ${place}`,
     { code: 'InvalidArg' },
   );
 }

@@ -1,12 +1,12 @@
 import { MeshringError } from '../errors.js';
-import type { Log } from './log.js';
-import type { RedexTailIter } from './tail.js';
+import { type Log, TO_THE_END } from './log.js';
 
 /** A log as one manager holds it: all handles that the manager gives out for one name share this. */
 export class Opened {
   readonly log: Log;
-  readonly tails = new Set<RedexTailIter>();
   closed = false;
+  /** Tails end before this sequence: what another manager appends after `close` is not theirs. */
+  end = TO_THE_END;
   #closing: Promise<void> | null = null;
   readonly #release: () => Promise<void>;
 
@@ -21,11 +21,11 @@ export class Opened {
     if (this.closed) throw new MeshringError('closed', `redex: ${context}: file closed`);
   }
 
-  /** Ends tails at once and flushes away from this thread. Idempotent: later calls give the same promise. */
+  /** Ends waiting tails at once, others when they have delivered what is there, and flushes away from this thread. Idempotent: later calls give the same promise. */
   close(): Promise<void> {
     if (!this.#closing) {
       this.closed = true;
-      for (const tail of [...this.tails]) tail.fileClosed();
+      this.end = this.log.observe().nextSeq;
       this.log.holders -= 1;
       this.#closing = this.#watch(this.#release());
       this.log.wake();

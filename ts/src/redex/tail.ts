@@ -1,6 +1,5 @@
 import { MeshringError } from '../errors.js';
 import { hold, release } from './alive.js';
-import { TO_THE_END } from './log.js';
 import type { Opened } from './opened.js';
 import type { RedexEvent, TailOptions } from './types.js';
 
@@ -36,11 +35,7 @@ export class RedexTailIter {
     const { nextSeq, firstSeq } = opened.log.observe();
     this.#lagged = from < nextSeq && firstSeq > from;
     this.#signal = options.signal;
-    if (opened.closed || this.#signal?.aborted) this.#end();
-    else {
-      opened.tails.add(this);
-      this.#signal?.addEventListener('abort', this.#abort);
-    }
+    if (opened.closed) this.#end();
   }
 
   /** The next event, or null at the end. Pending calls are served in order. */
@@ -66,13 +61,9 @@ export class RedexTailIter {
     this.#serve();
   }
 
-  /** The file has been closed: events that are still there are delivered, then the end. */
-  fileClosed(): void {
-    this.#serve();
-  }
-
   /** An event, null at the end, or undefined when one has to wait. */
   #take(): RedexEvent | null | undefined {
+    if (this.#signal?.aborted) this.#end();
     if (this.#ended) return null;
     if (this.#lagged) {
       this.#end();
@@ -92,7 +83,7 @@ export class RedexTailIter {
     this.#ahead = [];
     this.#taken = 0;
     const { log } = this.#opened;
-    const last = log.readInto(this.#ahead, this.#cursor, TO_THE_END, READ_AHEAD);
+    const last = log.readInto(this.#ahead, this.#cursor, this.#opened.end, READ_AHEAD);
     if (log.evictedAtLastRead() > this.#cursor) {
       this.#end();
       throw new MeshringError('lagged', 'redex: tail: tail subscriber lagged; stream disconnected');
@@ -105,18 +96,24 @@ export class RedexTailIter {
   #wait(): void {
     if (this.#stopWaiting) return;
     hold();
+    // Only while somebody waits: an idle tail that is dropped must be held by nothing.
+    this.#signal?.addEventListener('abort', this.#abort);
     const back = this.#opened.log.wait(() => {
-      this.#stopWaiting = null;
-      release();
+      this.#waitEnded();
       this.#serve();
     });
     this.#stopWaiting = () => {
-      this.#stopWaiting = null;
       back();
-      release();
+      this.#waitEnded();
     };
     // Another thread may have appended between the read and the registration.
     if (this.#opened.log.persistent) this.#serve();
+  }
+
+  #waitEnded(): void {
+    this.#stopWaiting = null;
+    this.#signal?.removeEventListener('abort', this.#abort);
+    release();
   }
 
   #serve(): void {
@@ -139,7 +136,5 @@ export class RedexTailIter {
     this.#ended = true;
     this.#ahead = [];
     this.#taken = 0;
-    this.#opened.tails.delete(this);
-    this.#signal?.removeEventListener('abort', this.#abort);
   }
 }

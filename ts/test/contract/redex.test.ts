@@ -39,6 +39,37 @@ const homes: [string, () => { open: () => RedexFile; close: () => Promise<void> 
   ],
 ];
 
+it('a tail ends where its manager closed the log, though another one appends on', async () => {
+  const { open } = persistent();
+  const [one, two] = [open(), open()];
+  const [first, second] = [one, two].map((redex) => redex.openFile('a/b', { persistent: true })) as [
+    RedexFile,
+    RedexFile,
+  ];
+  first.append(bytes('before'));
+  const idle = (await first.tail())[Symbol.asyncIterator]();
+  const waiting = (await first.tail(1n))[Symbol.asyncIterator]().next();
+  await one.close();
+  second.append(bytes('after'));
+  expect(text((await idle.next()).value)).toBe('before');
+  expect([await idle.next(), await waiting]).toEqual(Array(2).fill({ value: undefined, done: true }));
+  expect(texts(second.readRange(0n, END))).toEqual(['before', 'after']);
+  await two.close();
+});
+
+it('a tail ends by its signal, whether it waits or not', async () => {
+  const file = new Redex().openFile('a/b');
+  file.append(bytes('x'));
+  const control = new AbortController();
+  const open = async (from: bigint) => (await file.tail(from, { signal: control.signal }))[Symbol.asyncIterator]();
+  const [idle, other] = [await open(0n), await open(1n)];
+  const waiting = other.next();
+  control.abort();
+  expect(await Promise.all([waiting, idle.next(), (await open(0n)).next()])).toEqual(
+    Array(3).fill({ value: undefined, done: true }),
+  );
+});
+
 describe.each(homes)('a log %s', (_, make) => {
   it('gives out sequences from 0 and reads back what was appended', async () => {
     const { open, close } = make();

@@ -247,6 +247,22 @@ describe('memory', () => {
     expect(tasks.count()).toBe(201);
   });
 
+  it('does not grow with abandoned tails, also under one signal', async () => {
+    const file = new Redex().openFile('a');
+    for (let i = 0; i < 200; i++) file.append(Buffer.alloc(500));
+    const { signal } = new AbortController();
+    const abandon = async (count: number) => {
+      for (let i = 0; i < count; i++) {
+        const tail = (await file.tail(0n, { signal }))[Symbol.asyncIterator]();
+        if (i % 2) await tail.next();
+      }
+    };
+    await abandon(100);
+    const before = await settled();
+    await abandon(3000);
+    expect((await settled()) - before).toBeLessThan(4e6);
+  });
+
   it('does not grow with watches whose reader went away in the middle of a wait', async () => {
     const tasks = await TasksAdapter.open(new Redex(), 1n);
     const before = await settled();
