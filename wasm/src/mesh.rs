@@ -165,6 +165,12 @@ impl RawMesh {
     }
 
     /// See the door.
+    #[wasm_bindgen(js_name = awaitRoom)]
+    pub fn await_room(&mut self, now: f64, handle: u32, frames: u32) -> i32 {
+        self.0.await_room(now as u64, handle, frames)
+    }
+
+    /// See the door.
     #[wasm_bindgen(js_name = sendTo)]
     pub fn send_to(
         &mut self,

@@ -317,6 +317,12 @@ impl RawMesh {
 
     /// See the door.
     #[napi(catch_unwind)]
+    pub fn await_room(&self, now: f64, handle: u32, frames: u32) -> i32 {
+        self.call(now, |port, now| port.await_room(now, handle, frames))
+    }
+
+    /// See the door.
+    #[napi(catch_unwind)]
     pub fn send_to(
         &self,
         now: f64,

@@ -111,6 +111,13 @@ pub enum Event {
         /// Stream id.
         stream: u64,
     },
+    /// [`await_room`](super::Engine::await_room) is worth another call.
+    Room {
+        /// Node id.
+        peer: u64,
+        /// Stream id.
+        stream: u64,
+    },
     /// Frames of a known subprotocol.
     Message(Delivery),
     /// A keep-alive that was awaited arrived.

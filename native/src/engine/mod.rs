@@ -24,6 +24,7 @@ mod path;
 mod peer;
 mod punch;
 mod receive;
+mod room;
 mod send;
 mod timers;
 mod transmit;
@@ -48,6 +49,7 @@ use forward::Forwards;
 use output::Output;
 use peer::Peer;
 use punch::Expected;
+use room::Awaited;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::{Timer, Timers};
 use transmit::Flow;
@@ -80,6 +82,7 @@ pub struct Engine {
     ephemerals: SeenEphemerals,
     blocked: BTreeSet<Link>,
     expected: Expected,
+    awaited: Awaited,
     out: Output,
     flows: VecDeque<Flow>,
     forwards: Forwards,
@@ -116,6 +119,7 @@ impl Engine {
             ephemerals: SeenEphemerals::default(),
             blocked: BTreeSet::new(),
             expected: Expected::default(),
+            awaited: Awaited::default(),
             out: Output::default(),
             flows: VecDeque::new(),
             forwards: Forwards::default(),
@@ -189,6 +193,7 @@ impl Engine {
         if known {
             self.say_goodbye(peer);
             self.remove_peer(peer);
+            self.tell_room();
         }
         known
     }

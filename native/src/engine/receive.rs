@@ -55,6 +55,7 @@ impl Engine {
             Some(Datagram::Routed(route)) => self.forward(link, route, bytes),
             Some(Datagram::Direct(header)) => self.on_packet(link, bytes, header, None),
         }
+        self.tell_room();
     }
 
     fn on_packet(&mut self, link: Link, packet: &mut [u8], header: Header, route: Option<RouteHeader>) {

@@ -9,7 +9,7 @@ use crate::stream::sender::Plain;
 use crate::stream::{Reliability, StreamConfig, StreamStats, MAX_STREAMS};
 
 /// A stream that was opened; worthless after a close, a reopen or a new session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StreamHandle {
     /// Node id.
     pub peer: u64,
@@ -42,7 +42,7 @@ pub struct Publish {
 }
 
 /// Payload bytes of a packet whose datagram has at most `mtu` bytes.
-fn payload_limit(mtu: usize) -> usize {
+pub(super) fn payload_limit(mtu: usize) -> usize {
     (mtu - OVERHEAD).min(MAX_PAYLOAD)
 }
 
@@ -126,6 +126,7 @@ impl Engine {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.streams.close(stream);
         }
+        self.tell_room();
     }
 
     /// A stream in numbers, if the peer and the stream exist.
@@ -342,7 +343,7 @@ impl Engine {
         }
     }
 
-    fn mtu_to(&self, peer: u64) -> Option<usize> {
+    pub(super) fn mtu_to(&self, peer: u64) -> Option<usize> {
         let routed = self.path_to(peer)?.1;
         self.peers.get(&peer).map(|peer| peer.path.mtu(routed))
     }

@@ -81,6 +81,7 @@ impl Engine {
                 Timer::Stream(peer, stream) => self.stream_timer(peer, stream),
             }
         }
+        self.tell_room();
     }
 
     /// Arms a stream's timer for its earliest deadline.

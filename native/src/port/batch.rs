@@ -19,6 +19,8 @@ pub mod kind {
     pub const KEEP_ALIVE: u8 = 5;
     /// A stream of a bus link has nothing outstanding.
     pub const FLUSHED: u8 = 6;
+    /// A stream takes more, or is gone.
+    pub const ROOM: u8 = 7;
 }
 
 /// `kind u8 ‖ 0 u8 ‖ subprotocol u16 ‖ count u16 ‖ channel hash u16 ‖ origin hash u32 ‖ length u32 ‖ peer u64 ‖ stream u64 ‖ sequence u64 ‖ frames`
@@ -89,6 +91,7 @@ pub fn put_event(event: &Event, out: &mut Vec<u8>) {
             };
             put_small(out, kind::PEER, code, *peer, 0, "");
         }
+        Event::Room { peer, stream } => put_small(out, kind::ROOM, 0, *peer, *stream, ""),
         Event::Flushed { stream } => put_small(out, kind::FLUSHED, 0, *stream, 0, ""),
         Event::KeepAlive { from, sender } => {
             put_small(out, kind::KEEP_ALIVE, 0, *sender, 0, &from.to_string());

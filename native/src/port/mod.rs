@@ -264,6 +264,16 @@ impl Port {
         known.map_or(refused::NOT_CONNECTED, i32::from)
     }
 
+    /// Whether frames of so many bytes would be taken now (1) or not (0); then an event tells when to ask again.
+    /// [`refused::NOT_CONNECTED`] when the stream or its session is gone.
+    pub fn await_room(&mut self, now: u64, handle: u32, frames: u32) -> i32 {
+        let known = self
+            .handles
+            .get(&handle)
+            .and_then(|handle| self.engine.await_room(now, *handle, frames.into()));
+        known.map_or(refused::NOT_CONNECTED, i32::from)
+    }
+
     /// Sends framed events without credit, on stream 0 or as messages of a subprotocol.
     pub fn send_to(&mut self, now: u64, peer: u64, subprotocol: u16, frames: &[u8], count: u32) -> i32 {
         let sent = match subprotocol {

@@ -81,6 +81,8 @@ export interface RawMesh {
   sendBatch(now: number, handle: number, data: Uint8Array, ends: Uint32Array, from: number): number;
   /** 1 when everything sent on a stream is acknowledged, else 0; `REFUSED.notConnected` when stream or session is gone. */
   flushed(handle: number): number;
+  /** Whether frames of so many bytes (the window at most) would be taken now: 1, or 0 and an event tells when to ask again; `REFUSED.notConnected`. */
+  awaitRoom(now: number, handle: number, frames: number): number;
   /** Sends without credit on stream 0 (`subprotocol` 0) or as messages of a subprotocol. */
   sendTo(now: number, peer: bigint, subprotocol: number, frames: Uint8Array, length: number, count: number): number;
   /** `[tx seq, rx seq, last activity µs, backpressure, credit, window, grants in, grants out, extended, lost]`. */

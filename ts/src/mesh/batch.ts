@@ -31,6 +31,7 @@ export type Happening =
   | { readonly kind: 'handshake-failed'; readonly id: number; readonly reason: string }
   | { readonly kind: 'peer'; readonly peer: bigint; readonly change: (typeof PEER_CHANGES)[number] }
   | { readonly kind: 'flushed'; readonly stream: bigint }
+  | { readonly kind: 'room'; readonly peer: bigint; readonly stream: bigint }
   | { readonly kind: 'keep-alive'; readonly sender: bigint; readonly from: string };
 
 const PACKET_HEAD = 40;
@@ -112,6 +113,7 @@ export function readHappenings(bytes: Uint8Array): Happening[] {
       out.push({ kind: 'handshake-failed', id: Number(a), reason: HANDSHAKE_FAILURES[code] ?? 'handshake failed' });
     } else if (kind === 4) out.push({ kind: 'peer', peer: a, change: PEER_CHANGES[code] ?? 'moved' });
     else if (kind === 6) out.push({ kind: 'flushed', stream: a });
+    else if (kind === 7) out.push({ kind: 'room', peer: a, stream: b });
     else out.push({ kind: 'keep-alive', sender: a, from: link });
     at += SMALL_HEAD + length;
   }

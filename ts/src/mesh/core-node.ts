@@ -4,11 +4,14 @@ import { MeshringError, messageOf } from '../errors.js';
 import { nodeIdOf, originHashOf, publicKeyOf, signWith } from '../identity/index.js';
 import { platform } from '../platform/node.js';
 import { compilePolicy, packSubnet, type SubnetId, type SubnetPolicy } from '../subnets/index.js';
+import { abortable } from './abortable.js';
 import { type Packet, type PEER_CHANGES, readHappenings } from './batch.js';
 import { checkAddress, checkHex, checkInteger, checkU64 } from './check.js';
+import { RoomWaiters } from './credit.js';
 import { type MeshDriver, openDriver } from './driver.js';
 import { frame } from './frames.js';
 import { Inbox } from './inbox.js';
+import { checkTargetAddress } from './resolve.js';
 
 /** Options of a mesh node (30 §2). Fields marked + are additions to the published 0.19.0 options. */
 export interface MeshConfig {
@@ -115,6 +118,8 @@ export class CoreNode {
   readonly #handlers = new Map<number, (packet: Packet) => void>();
   readonly #peerListeners = new Set<(event: PeerEvent) => void>();
   readonly #closeListeners = new Set<() => void>();
+  /** Calls that wait for credit. */
+  readonly room = new RoomWaiters();
   readonly #keepAliveListeners = new Set<(from: string, sender: bigint) => void>();
   /** Keeps the process alive while something is pending. */
   #holds = 0;
@@ -208,10 +213,11 @@ export class CoreNode {
   }
 
   /** Begins heartbeats and answers to strangers, once pending accepts are over. */
-  async start(): Promise<void> {
+  async start(signal?: AbortSignal): Promise<void> {
     this.check();
+    signal?.throwIfAborted();
     while ([...this.#pending.values()].some((pending) => pending.accept)) {
-      await new Promise<void>((resolve) => this.#waiters.push(resolve));
+      await abortable(new Promise<void>((resolve) => this.#waiters.push(resolve)), signal);
       this.check();
     }
     if (this.started) return;
@@ -222,8 +228,15 @@ export class CoreNode {
 
   readonly #waiters: (() => void)[] = [];
 
-  /** Connects; `how` as in `CALL`. */
-  async connect(how: number, address: string, key: Uint8Array, peer: bigint, signal?: AbortSignal): Promise<void> {
+  /** Connects; `how` as in `CALL`. In the `background` it does not keep the process alive. */
+  async connect(
+    how: number,
+    address: string,
+    key: Uint8Array,
+    peer: bigint,
+    signal?: AbortSignal,
+    background = false,
+  ): Promise<void> {
     await this.#handshake(
       false,
       (now) => {
@@ -233,6 +246,7 @@ export class CoreNode {
       how === CALL.auto ? 'connect failed: connection error: ' : 'connection error: ',
       peer,
       signal,
+      background,
     );
   }
 
@@ -253,6 +267,7 @@ export class CoreNode {
     prefix: string,
     peer: bigint,
     signal?: AbortSignal,
+    background = false,
   ): Promise<{ peer: bigint; link: string }> {
     signal?.throwIfAborted();
     let id: number;
@@ -261,7 +276,7 @@ export class CoreNode {
     } catch (error) {
       throw handshakeError(error, prefix, peer);
     }
-    const done = this.hold();
+    const done = background ? () => {} : this.hold();
     let abort: (() => void) | undefined;
     try {
       return await new Promise((resolve, reject) => {
@@ -309,6 +324,7 @@ export class CoreNode {
         else if (what.kind === 'handshake-failed') this.#pending.get(what.id)?.reject(new Error(what.reason));
         else if (what.kind === 'message') this.#handlers.get(what.packet.subprotocol)?.(what.packet);
         else if (what.kind === 'peer') this.#onPeer(what.peer, PEER_WORDS[what.change]);
+        else if (what.kind === 'room') this.room.told(what.peer, what.stream);
         else if (what.kind === 'keep-alive') {
           for (const listener of this.#keepAliveListeners) listener(what.from, what.sender);
         }
@@ -393,6 +409,7 @@ export class CoreNode {
     const gone = new MeshringError('closed', CLOSED);
     for (const pending of this.#pending.values()) pending.reject(gone);
     this.inbox.close();
+    this.room.close();
     for (const listener of this.#closeListeners) listener();
     await this.driver.close();
     clearInterval(this.#holder);
@@ -413,9 +430,9 @@ function handshakeError(error: unknown, prefix: string, peer: bigint): Error {
   return new MeshringError('connection', `${prefix}${texts[word] ?? word}`, { cause: error });
 }
 
-/** Checks the arguments of `connect`. */
+/** Checks the arguments of `connect`; a host name may stand for the address. */
 export function checkTarget(method: string, address: string, key: string, peer: bigint): Uint8Array {
-  checkAddress('invalid peer address', address);
+  checkTargetAddress('invalid peer address', address);
   const bytes = checkHex('public key', 'public key must be 32 bytes', key);
   checkU64(method, 'peerNodeId', peer);
   return bytes;

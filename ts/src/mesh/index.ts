@@ -26,6 +26,6 @@ export { CoreNode } from './core-node.js';
 export type { EventFilter, MeshEvent } from './inbox.js';
 export { MeshNode, type MeshStream, type SubscribeOptions } from './mesh-node.js';
 export { type DirectPath, TraversalError, type TraversalKind, type TraversalStats } from './nat/index.js';
-export { NetMesh, type NodeChanges } from './net-mesh.js';
+export { type ConnectOptions, NetMesh, type NodeChanges } from './net-mesh.js';
 export { NetStream, type Reliability, type StreamConfig, type StreamStats } from './net-stream.js';
 export type { MeshStoredEvent } from './stored-event.js';

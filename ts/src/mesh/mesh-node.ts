@@ -20,7 +20,7 @@ import {
 import type { CoreNode, MeshConfig, PeerEvent, PeerInfo } from './core-node.js';
 import type { EventFilter, MeshEvent } from './inbox.js';
 import type { DirectPath, TraversalStats } from './nat/index.js';
-import { NetMesh, type NodeChanges } from './net-mesh.js';
+import { type ConnectOptions, NetMesh, type NodeChanges } from './net-mesh.js';
 import type { NetStream, StreamConfig, StreamStats } from './net-stream.js';
 import type { MeshStoredEvent } from './stored-event.js';
 
@@ -32,6 +32,11 @@ export interface MeshStream {
   readonly streamId: bigint;
   /** The lower-level handle; for compatibility only. */
   readonly _native: unknown;
+  /**
+   * + Until the stream takes more: a full packet by default, or events of so many `bytes` altogether, 4 added for each. Others
+   * may take the room before you do. Rejects with `NotConnectedError` when the stream is gone.
+   */
+  ready?(opts?: { bytes?: number; signal?: AbortSignal }): Promise<void>;
 }
 
 /** Text that begins so becomes the class; everything else passes unchanged. */
@@ -75,6 +80,8 @@ export interface SubscribeOptions {
   token?: TokenSource;
   /** + Queue group: of its members one receives each payload. */
   queueGroup?: string;
+  /** + Gives up waiting; a subscription that comes about later is ended. */
+  signal?: AbortSignal;
 }
 
 let making = false;
@@ -140,13 +147,8 @@ export class MeshNode {
     return this.#mesh.localAddress();
   }
 
-  /** Connects to a node that waits in `accept` or is started. */
-  connect(
-    peerAddr: string,
-    peerPublicKey: string,
-    peerNodeId: bigint,
-    opts: { signal?: AbortSignal } = {},
-  ): Promise<void> {
+  /** Connects to a node that waits in `accept` or is started. + `peerAddr` may have a host name. */
+  connect(peerAddr: string, peerPublicKey: string, peerNodeId: bigint, opts: ConnectOptions = {}): Promise<void> {
     return this.#mesh.connect(peerAddr, peerPublicKey, peerNodeId, opts);
   }
 
@@ -176,8 +178,8 @@ export class MeshNode {
   }
 
   /** Begins heartbeats, pingwaves, relaying, answers to strangers. */
-  start(): Promise<void> {
-    return this.#mesh.start();
+  start(opts: { signal?: AbortSignal } = {}): Promise<void> {
+    return this.#mesh.start(opts);
   }
 
   /** Sessions, silent ones included. */
@@ -196,9 +198,14 @@ export class MeshNode {
   }
 
   /** Opens a stream or returns a handle of the open one. */
-  openStream(peerNodeId: bigint, config: StreamConfig): MeshStream {
+  openStream(peerNodeId: bigint, config: StreamConfig): MeshStream & Required<Pick<MeshStream, 'ready'>> {
     const native = this.#mesh.openStream(peerNodeId, config);
-    return { peerNodeId: native.peerNodeId, streamId: native.streamId, _native: native };
+    return {
+      peerNodeId: native.peerNodeId,
+      streamId: native.streamId,
+      _native: native,
+      ready: (opts) => classify(native.ready(opts)),
+    };
   }
 
   /** Closes a stream for this end; unknown ones are fine. */
@@ -212,13 +219,18 @@ export class MeshNode {
   }
 
   /** As `sendOnStream`, tried again after 5, 10, 20 … 200 ms while there is no credit. */
-  sendWithRetry(stream: MeshStream, events: Buffer[], maxRetries = 8): Promise<void> {
-    return classify(this.#mesh.sendWithRetry(stream?._native as NetStream, events, maxRetries));
+  sendWithRetry(
+    stream: MeshStream,
+    events: Buffer[],
+    maxRetries = 8,
+    opts: { signal?: AbortSignal } = {},
+  ): Promise<void> {
+    return classify(this.#mesh.sendWithRetry(stream?._native as NetStream, events, maxRetries, opts));
   }
 
   /** As `sendWithRetry` with 4096 retries. */
-  sendBlocking(stream: MeshStream, events: Buffer[]): Promise<void> {
-    return classify(this.#mesh.sendBlocking(stream?._native as NetStream, events));
+  sendBlocking(stream: MeshStream, events: Buffer[], opts: { signal?: AbortSignal } = {}): Promise<void> {
+    return classify(this.#mesh.sendBlocking(stream?._native as NetStream, events, opts));
   }
 
   /** A stream in numbers; null when peer or stream is unknown. */
@@ -372,14 +384,14 @@ export class MeshNode {
    * other refusal and after 5 s without an answer, `TokenError` for a malformed token.
    */
   subscribeChannel(publisherNodeId: bigint, channel: string, opts: SubscribeOptions = {}): Promise<void> {
-    const { token, queueGroup } = opts ?? {};
-    const more = queueGroup === undefined ? {} : { queueGroup };
+    const { token, queueGroup, signal } = opts ?? {};
+    const more = { ...(queueGroup === undefined ? {} : { queueGroup }), ...(signal ? { signal } : {}) };
     return channelWork(() => this.#mesh.subscribeChannel(publisherNodeId, channel, token, more));
   }
 
   /** Ends a subscription; fine when there is none. */
-  unsubscribeChannel(publisherNodeId: bigint, channel: string): Promise<void> {
-    return channelWork(() => this.#mesh.unsubscribeChannel(publisherNodeId, channel));
+  unsubscribeChannel(publisherNodeId: bigint, channel: string, opts: { signal?: AbortSignal } = {}): Promise<void> {
+    return channelWork(() => this.#mesh.unsubscribeChannel(publisherNodeId, channel, opts));
   }
 
   /** Sends a payload of at most 8108 bytes to every subscriber of a channel; rejects with `ChannelError`. */

@@ -4,6 +4,7 @@ import type { CapabilityFilter, CapabilitySet, NatClass, ScopeFilter } from '../
 import type { ChannelConfig } from '../channels/index.js';
 import { wrongType } from '../errors.js';
 import type { SubnetId } from '../subnets/index.js';
+import { abortable } from './abortable.js';
 import { checkAddress, checkInteger, checkU64 } from './check.js';
 import {
   type AnnounceOptions,
@@ -23,6 +24,8 @@ import type { EventFilter, MeshEvent } from './inbox.js';
 import { type DirectPath, Traversal, type TraversalStats } from './nat/index.js';
 import { type NetStream, openStream, type StreamConfig, type StreamStats, streamStats } from './net-stream.js';
 import { watchPeers } from './peer-watch.js';
+import { Reconnector } from './reconnect.js';
+import { resolveAddress } from './resolve.js';
 import { checkEvents, pushTo, sendOnStream, sendWithRetries } from './sending.js';
 import { type MeshStoredEvent, storedEvent } from './stored-event.js';
 
@@ -34,16 +37,29 @@ export interface NodeChanges {
   subscription: SubscriptionEvent;
 }
 
+/** Options of `connect` (+). */
+export interface ConnectOptions {
+  /** Ends the call. */
+  readonly signal?: AbortSignal;
+  /**
+   * Call the peer again whenever it has left (goodbye, or long silence), after 0.5, 1, 2 … 30 s, until `disconnect` or
+   * `shutdown`. Default false: then only a peer that lost the session is called again.
+   */
+  readonly reconnect?: boolean;
+}
+
 /** A mesh node (30 §1). */
 export class NetMesh {
   readonly #core: CoreNode;
   readonly #control: ControlPlane;
   readonly #traversal: Traversal;
+  readonly #reconnector: Reconnector;
 
   private constructor(core: CoreNode, config: MeshConfig) {
     this.#core = core;
     this.#control = new ControlPlane(core, config);
     this.#traversal = new Traversal(core, this.#control.capabilities, config);
+    this.#reconnector = new Reconnector(core);
   }
 
   /** Binds the socket; nothing is answered before `accept`, `connect` or `start`. */
@@ -90,16 +106,26 @@ export class NetMesh {
     return this.#core.driver.address;
   }
 
-  /** Connects to a node that waits in `accept` or is started. */
-  async connect(
-    peerAddr: string,
-    peerPublicKey: string,
-    peerNodeId: bigint,
-    opts: { signal?: AbortSignal } = {},
-  ): Promise<void> {
-    this.#core.check();
-    const key = checkTarget('connect', peerAddr, peerPublicKey, peerNodeId);
-    await this.#core.connect(CALL.auto, peerAddr, key, peerNodeId, opts.signal);
+  /** Connects to a node that waits in `accept` or is started. + `peerAddr` may have a host name. */
+  async connect(peerAddr: string, peerPublicKey: string, peerNodeId: bigint, opts: ConnectOptions = {}): Promise<void> {
+    const key = await this.#call(CALL.auto, peerAddr, peerPublicKey, peerNodeId, opts.signal);
+    if (opts.reconnect) this.#reconnector.keep(peerNodeId, peerAddr, key);
+    else this.#reconnector.drop(peerNodeId);
+  }
+
+  async #call(how: number, text: string, publicKey: string, peer: bigint, signal?: AbortSignal): Promise<Uint8Array> {
+    const core = this.#core;
+    core.check();
+    const key = checkTarget(how === CALL.via ? 'connectVia' : 'connect', text, publicKey, peer);
+    const address = resolveAddress('invalid peer address', text, core.driver.address);
+    await core.connect(
+      how,
+      typeof address === 'string' ? address : await abortable(address, signal),
+      key,
+      peer,
+      signal,
+    );
+    return key;
   }
 
   /** + Connects over a relay at `relayAddr`, or to a started node there. */
@@ -109,9 +135,7 @@ export class NetMesh {
     peerNodeId: bigint,
     opts: { signal?: AbortSignal } = {},
   ): Promise<void> {
-    this.#core.check();
-    const key = checkTarget('connectVia', relayAddr, peerPublicKey, peerNodeId);
-    await this.#core.connect(CALL.via, relayAddr, key, peerNodeId, opts.signal);
+    await this.#call(CALL.via, relayAddr, peerPublicKey, peerNodeId, opts.signal);
   }
 
   /** + Connects over the next hop of the routing table. */
@@ -136,8 +160,8 @@ export class NetMesh {
   }
 
   /** Begins heartbeats, pingwaves, relaying, answers to started-node handshakes. */
-  async start(): Promise<void> {
-    await this.#core.start();
+  async start(opts: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.#core.start(opts.signal);
     this.#traversal.start();
   }
 
@@ -154,8 +178,9 @@ export class NetMesh {
 
   /** + Ends the session with a peer; nodes of ours are told. */
   disconnect(peerNodeId: bigint): boolean {
+    this.#reconnector.drop(checkU64('disconnect', 'peerNodeId', peerNodeId));
     this.#core.driver.flush();
-    const done = this.#core.raw.disconnect(this.#core.driver.now(), checkU64('disconnect', 'peerNodeId', peerNodeId));
+    const done = this.#core.raw.disconnect(this.#core.driver.now(), peerNodeId);
     this.#core.driver.flush();
     return done;
   }
@@ -181,18 +206,23 @@ export class NetMesh {
   }
 
   /** As `sendOnStream`, tried again after 5, 10, 20 … 200 ms while there is no credit. */
-  async sendWithRetry(stream: NetStream, events: Buffer[], maxRetries = 8): Promise<void> {
+  async sendWithRetry(
+    stream: NetStream,
+    events: Buffer[],
+    maxRetries = 8,
+    opts: { signal?: AbortSignal } = {},
+  ): Promise<void> {
     this.#core.check();
     checkEvents('sendWithRetry', events);
     const retries = checkInteger('maxRetries', maxRetries, 0, 2 ** 32 - 1, 8);
-    await sendWithRetries(this.#core, stream, events.slice(), retries);
+    await sendWithRetries(this.#core, stream, events, retries, opts.signal);
   }
 
   /** As `sendWithRetry` with 4096 retries. */
-  async sendBlocking(stream: NetStream, events: Buffer[]): Promise<void> {
+  async sendBlocking(stream: NetStream, events: Buffer[], opts: { signal?: AbortSignal } = {}): Promise<void> {
     this.#core.check();
     checkEvents('sendBlocking', events);
-    await sendWithRetries(this.#core, stream, events.slice(), 4096);
+    await sendWithRetries(this.#core, stream, events, 4096, opts.signal);
   }
 
   /** A stream in numbers; null when peer or stream is unknown. */
@@ -237,6 +267,7 @@ export class NetMesh {
    */
   on<K extends keyof NodeChanges>(what: K, listener: (event: NodeChanges[K]) => void): () => void;
   on(what: keyof NodeChanges, listener: (event: never) => void): () => void {
+    this.#core.check();
     if (what === 'peer') return this.#core.onPeer(listener as (event: PeerEvent) => void);
     if (what === 'subscription') return this.#control.onSubscription(listener as (event: SubscriptionEvent) => void);
     throw wrongType('on', 'what', what, "'peer' or 'subscription'", 'InvalidArg');
@@ -344,6 +375,7 @@ export class NetMesh {
 
   /** + Subnet of a peer by this node's policy; `undefined` when unknown. */
   peerSubnet(peerNodeId: bigint): SubnetId | undefined {
+    this.#core.check();
     return this.#control.peerSubnet(peerNodeId);
   }
 
@@ -378,18 +410,38 @@ export class NetMesh {
   }
 
   /** Subscribes to a channel of a peer; rejects with the reason of the refusal, or after 5 s without an answer. */
-  subscribeChannel(
+  async subscribeChannel(
     publisherNodeId: bigint,
     channel: string,
     token?: TokenSource,
-    opts: { queueGroup?: string } = {},
+    opts: { queueGroup?: string; signal?: AbortSignal } = {},
   ): Promise<void> {
-    return this.#control.subscribeChannel(publisherNodeId, channel, { token, queueGroup: opts.queueGroup });
+    const { queueGroup, signal } = opts;
+    signal?.throwIfAborted();
+    const isThere = () =>
+      this.#control
+        .listSubscriptions()
+        .some((one) => one.publisherNodeId === publisherNodeId && one.channel === channel);
+    const before = signal !== undefined && !this.#core.closed && isThere();
+    const work = this.#control.subscribeChannel(publisherNodeId, channel, { token, queueGroup });
+    try {
+      await abortable(work, signal);
+    } catch (error) {
+      // Who gave up does not want what comes late.
+      const undo = () => this.#control.unsubscribeChannel(publisherNodeId, channel);
+      if (signal?.aborted && !before) work.then(undo).catch(() => {});
+      throw error;
+    }
   }
 
   /** Ends a subscription; fine when there is none. */
-  unsubscribeChannel(publisherNodeId: bigint, channel: string): Promise<void> {
-    return this.#control.unsubscribeChannel(publisherNodeId, channel);
+  async unsubscribeChannel(
+    publisherNodeId: bigint,
+    channel: string,
+    opts: { signal?: AbortSignal } = {},
+  ): Promise<void> {
+    opts.signal?.throwIfAborted();
+    await abortable(this.#control.unsubscribeChannel(publisherNodeId, channel), opts.signal);
   }
 
   /** Sends a payload of at most 8108 bytes to every subscriber of a channel. */

@@ -3,6 +3,7 @@ import { RELIABILITY } from '../backend/mesh.js';
 import { MeshringError, messageOf } from '../errors.js';
 import { checkInteger, checkU64 } from './check.js';
 import type { CoreNode } from './core-node.js';
+import { type StreamRef, untilRoom } from './credit.js';
 
 /** What a stream promises; see `StreamConfig`. */
 export type Reliability = 'fire_and_forget' | 'reliable';
@@ -51,17 +52,31 @@ export class NetStream {
   readonly peerNodeId: bigint;
   /** Stream id. */
   readonly streamId: bigint;
-  readonly #owner: object;
+  readonly #owner: CoreNode;
   readonly #handle: number;
   readonly #window: number;
 
   /** @internal */
-  constructor(owner: object, handle: number, window: number, peerNodeId: bigint, streamId: bigint) {
+  constructor(owner: CoreNode, handle: number, window: number, peerNodeId: bigint, streamId: bigint) {
     this.#owner = owner;
     this.#handle = handle;
     this.#window = window;
     this.peerNodeId = peerNodeId;
     this.streamId = streamId;
+  }
+
+  /**
+   * + Until the stream takes more: a full packet by default, or events of so many `bytes` altogether, 4 added for each
+   * (what does not fit the window counts as the window). Others may take the room before you do. Rejects when the stream is gone.
+   */
+  ready(opts: { bytes?: number; signal?: AbortSignal } = {}): Promise<void> {
+    const bytes = checkInteger('bytes', opts.bytes, 0, 2 ** 32 - 1, 8112);
+    return untilRoom(this.#owner, NetStream.refOf(this), bytes, opts.signal);
+  }
+
+  /** @internal The stream as its engine knows it. */
+  static refOf(stream: NetStream): StreamRef {
+    return { handle: stream.#handle, peerNodeId: stream.peerNodeId, streamId: stream.streamId };
   }
 
   /** @internal Number of the stream in the engine of `owner`; null for another node's. */

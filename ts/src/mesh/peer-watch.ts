@@ -1,6 +1,9 @@
 /** Changes of peers as an iteration. */
 import type { CoreNode, PeerEvent } from './core-node.js';
 
+/** Changes that an iteration may be behind with; then the oldest are lost, and `peers()` tells how things are. */
+const MAX_BEHIND = 4096;
+
 /** Changes from now on; ends at shutdown or with the signal. Keeps the process alive. */
 export async function* watchPeers(
   core: CoreNode,
@@ -13,6 +16,7 @@ export async function* watchPeers(
   const wake = () => notify();
   const take = (event: PeerEvent) => {
     queue.push(event);
+    if (queue.length > MAX_BEHIND) queue.shift();
     notify();
   };
   const ends = [core.hold(), core.onPeer(take), core.onClose(wake)];

@@ -2,12 +2,12 @@
 import { REFUSED, WAITS } from '../backend/mesh.js';
 import { MeshringError, wrongType } from '../errors.js';
 import { checkAddress } from './check.js';
-import { CLOSED, type CoreNode } from './core-node.js';
+import type { CoreNode } from './core-node.js';
+import { NOT_CONNECTED, roomWithin } from './credit.js';
 import { frame, MAX_EVENT_BYTES } from './frames.js';
 import { NetStream } from './net-stream.js';
 
 const BACKPRESSURE = 'stream would block: stream queue full';
-const NOT_CONNECTED = 'stream not connected: peer session gone';
 
 /** Throws for anything that is not a list of events which each fit a packet. */
 export function checkEvents(method: string, events: readonly Uint8Array[]): void {
@@ -59,34 +59,53 @@ export function sendOnStream(core: CoreNode, stream: NetStream, events: readonly
   if (events.length > 0 || NetStream.handleOf(stream, core) === null) send(core, stream, events, 0, false);
 }
 
-/** Sends events, again after 5, 10, 20 … 200 ms while there is no credit. */
+/** After which pause a try follows, ms. */
+function pauseAfter(attempt: number): number {
+  return Math.min(200, 5 * 2 ** Math.min(attempt, 6));
+}
+
+/**
+ * Sends events, again after 5, 10, 20 … 200 ms while there is no credit, and as soon as some comes back. A try within a pause
+ * does not count. The events may be changed once the call has returned.
+ */
 export async function sendWithRetries(
   core: CoreNode,
   stream: NetStream,
-  events: Buffer[],
+  events: readonly Uint8Array[],
   retries: number,
+  signal?: AbortSignal,
 ): Promise<void> {
-  const done = core.hold();
+  signal?.throwIfAborted();
+  const window = NetStream.windowOf(stream);
+  const size = events.reduce((sum, event) => sum + 4 + event.length, 0);
+  // A batch that can never fit goes packet by packet, and no event twice.
+  const partial = window > 0 && size + 80 * Math.ceil(size / 8112) > window;
+  let rest = events;
+  let done: (() => void) | undefined;
   try {
-    const window = NetStream.windowOf(stream);
-    const size = events.reduce((sum, event) => sum + 4 + event.length, 0);
-    // A batch that can never fit goes packet by packet, and no event twice.
-    const partial = window > 0 && size + 80 * Math.ceil(size / 8112) > window;
-    let from = 0;
+    let end: number | undefined;
     for (let attempt = 0; ; ) {
       try {
-        from += send(core, stream, events, from, partial);
-        if (from >= events.length) return;
-        attempt = 0;
+        const sent = send(core, stream, rest, 0, partial);
+        if (sent >= rest.length) return;
+        rest = rest.slice(sent);
+        [attempt, end] = [0, undefined];
       } catch (error) {
         if (!(error instanceof MeshringError) || error.kind !== 'backpressure') throw error;
-        await new Promise((resolve) => setTimeout(resolve, Math.min(200, 5 * 2 ** Math.min(attempt, 6))));
-        if (core.closed) throw new MeshringError('closed', CLOSED);
+        if (!done) {
+          rest = rest.map((event) => Uint8Array.from(event));
+          done = core.hold();
+        }
+        end ??= performance.now() + pauseAfter(attempt);
+        const frames = partial ? 8112 : size;
+        const told = await roomWithin(core, NetStream.refOf(stream), frames, end - performance.now(), signal);
+        if (told) continue;
         if (attempt++ >= retries) throw error;
+        end = undefined;
       }
     }
   } finally {
-    done();
+    done?.();
   }
 }
 

@@ -1,3 +1,4 @@
+import { lookup } from 'node:dns/promises';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
@@ -114,4 +115,5 @@ export const platform: Platform = {
   },
   logStorage: () => files,
   openUdp,
+  resolveHost: async (name, family) => (await lookup(name, { family })).address,
 };

@@ -33,6 +33,8 @@ export interface Platform {
   warnOnce(text: string): void;
   /** Where persistent logs below `directory` live, or null when there is no file system. */
   logStorage(directory: string): LogStorage | null;
+  /** The address of a host of one family, without brackets; absent where names can't be looked up. Rejects when there is none. */
+  resolveHost?(name: string, family: 4 | 6): Promise<string>;
   /** Binds a UDP socket at `ip:port`; absent where there is none. */
   openUdp?(address: string): Promise<UdpSocket>;
 }

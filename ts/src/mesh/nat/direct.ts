@@ -1,5 +1,6 @@
 /** `connectDirect`: the shortest way to a node, or the relay (33 A5). */
 import { CALL } from '../../backend/mesh.js';
+import { abortable } from '../abortable.js';
 import { isUnspecified, linkOf, parseAddress, type SocketAddress } from './address.js';
 import type { Classification } from './classification.js';
 import { pairAction } from './classify.js';
@@ -196,19 +197,8 @@ export class Direct {
     return (seen === undefined ? undefined : parseAddress(seen)) ?? this.#own;
   }
 
-  async #unlessAborted<T>(work: Promise<T>, { signal }: DirectCall): Promise<T> {
-    if (!signal) return this.#unlessClosed(work);
-    let abort: () => void = () => {};
-    const aborted = new Promise<never>((_, reject) => {
-      abort = () => reject(signal.reason);
-    });
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) abort();
-    try {
-      return await Promise.race([this.#unlessClosed(work), aborted]);
-    } finally {
-      signal.removeEventListener('abort', abort);
-    }
+  #unlessAborted<T>(work: Promise<T>, { signal }: DirectCall): Promise<T> {
+    return abortable(this.#unlessClosed(work), signal);
   }
 
   async #unlessClosed<T>(work: Promise<T>): Promise<T> {
