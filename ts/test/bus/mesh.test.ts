@@ -247,6 +247,33 @@ describe.each(['addon', 'wasm'] as const)('mesh transport on %s', (backend) => {
       await two.flush();
       expect((await pollAll(one, 1))[0]?.raw).toBe('{"back":true}');
     });
+
+    it('a batch that takes longer than its time limit is not sent twice', async () => {
+      const { MeshTransport } = await import('../../src/bus/mesh/transport.js');
+      const onBatch = vi.spyOn(MeshTransport.prototype, 'onBatch');
+      const [a, b] = (await freePorts(2)) as [number, number];
+      const { path, front, back } = await LossyPath.between(b);
+      const config = { shards: 1, adapterTimeoutMs: 500 };
+      const [one, two] = await Promise.all([
+        open(end(a, front, 'initiator', { reliability: 'full' }), config),
+        open(end(b, back, 'responder', { reliability: 'full' }), config),
+      ]);
+      path.cut = true;
+      one.emit({ n: 1 });
+      const flush = one.flush().catch((error: unknown) => error);
+      await until(() => onBatch.mock.calls.length > 1);
+      path.cut = false;
+      expect(await flush).toMatchObject({ kind: 'flush-failed' });
+      // Done long before the next attempt, which comes the later the more there were.
+      await until(async () => (await two.poll({ limit: 10 })).events.length > 0);
+      one.emit({ n: 2 });
+      await pollAll(two, 2);
+      await one.flush();
+      const calls = onBatch.mock.calls.length;
+      onBatch.mockRestore();
+      expect(calls).toBeGreaterThan(2);
+      expect((await two.poll({ limit: 10 })).events.map(({ raw }) => raw)).toEqual(['{"n":1}', '{"n":2}']);
+    });
   });
 
   describe('ends that come and go', () => {

@@ -1,19 +1,15 @@
 /** The channels of a mesh node as a bus: what is emitted is published, what arrives on subscribed channels is read. */
-import { CounterNames, type RawBus, settingsOf } from '../../backend/bus.js';
-import { door } from '../../backend/choose.js';
 import { channelNameProblem } from '../../channel-name/index.js';
 import { MeshringError, messageOf } from '../../errors.js';
 import { delay } from '../../flow/index.js';
 import { packetRecords } from '../../mesh/batch.js';
 import { type MeshEvent, MeshNode, patternMatcher } from '../../mesh/index.js';
 import type { ChannelsOptions, NetNodeConfig } from '../../types.js';
-import { DEFAULT_BYTES, resolveConfig } from '../config.js';
-import { type Batch, type InboundLog, type ShardPage, type Transport, TransportError } from '../transport.js';
+import { type Batch, type InboundLog, type Transport, TransportError } from '../transport.js';
 import { channelOf, withChannel } from './channel-mark.js';
+import { InboundEvents, readInLog } from './inbound-events.js';
 import { MESH_EVENT_BYTES } from './limits.js';
 
-/** Nothing is staged in the log of inbound events: the smallest ring serves. */
-const RING_BYTES = 1 << 16;
 /** How long a publish that the channel's rate refused waits, ms. */
 const RATE_WAIT_MS = 20;
 const NO_CHANNEL = 'an event names no channel: set `_channel` in it, or the option `publish`';
@@ -40,12 +36,11 @@ export class ChannelsTransport implements Transport {
   readonly #config: NetNodeConfig;
   /** Which channels are read. */
   readonly #reads: (name: string) => boolean;
-  readonly #readers = new Set<() => void>();
   /** Last batch of each shard, done or not: one that took too long is asked for again and must not be sent again. */
   readonly #jobs = new Map<number, { readonly sequence: bigint; readonly done: Promise<void> }>();
   readonly #abort = new AbortController();
-  readonly #begun = performance.now();
-  #log: RawBus | undefined;
+  readonly pollShard = readInLog;
+  #events: InboundEvents | undefined;
   #stopReading: () => void = () => {};
   #unrouted = 0n;
   #final: Record<string, unknown> | undefined;
@@ -59,41 +54,23 @@ export class ChannelsTransport implements Transport {
   }
 
   get inbound(): InboundLog | undefined {
-    const raw = this.#log;
-    return raw && { raw, onAppend: (callback) => this.#readers.add(callback) };
+    return this.#events?.log;
   }
 
   async init(): Promise<void> {
-    const { settings, bufferCapacity, shards } = resolveConfig(this.#config, door.memory === undefined);
     const core = MeshNode.coreOf(this.#options.node);
     if (core.closed) throw new TransportError('fatal', 'the mesh node has been shut down');
-    this.#log = new door.Bus(
-      settingsOf({
-        ...settings,
-        queue: false,
-        mode: 'drop_oldest',
-        maxEvents: bufferCapacity,
-        maxBytes: Math.max(1, Math.floor(DEFAULT_BYTES / shards)),
-        ringBytes: RING_BYTES,
-      }),
-    );
-    this.#stopReading = core.inbox.onEvents((events) => this.#append(events), { channel: this.#reads });
-  }
-
-  #append(events: readonly MeshEvent[]): void {
-    const log = this.#log;
-    if (!log || this.#final) return;
-    log.tick?.((performance.now() - this.#begun) * 1e6);
-    log.placePackets(
-      packetRecords(
-        events.map(({ streamId, bytes, channel }) => ({
-          streamId,
-          // Whatever a publisher wrote there: the channel is the one that it came on.
-          bytes: channel === undefined ? bytes : withChannel(bytes, channel),
-        })),
-      ),
-    );
-    for (const wake of this.#readers) wake();
+    const inbound = new InboundEvents(this.#config);
+    this.#events = inbound;
+    const append = (events: readonly MeshEvent[]) => {
+      const marked = events.map(({ streamId, bytes, channel }) => ({
+        streamId,
+        // Whatever a publisher wrote there: the channel is the one that it came on.
+        bytes: channel === undefined ? bytes : withChannel(bytes, channel),
+      }));
+      inbound.append(packetRecords(marked));
+    };
+    this.#stopReading = core.inbox.onEvents(append, { channel: this.#reads });
   }
 
   onBatch(batch: Batch): Promise<void> {
@@ -163,14 +140,7 @@ export class ChannelsTransport implements Transport {
     this.#abort.abort();
     this.#stopReading();
     this.#final = this.stats();
-    const log = this.#log;
-    log?.close();
-    log?.release?.();
-    log?.free?.();
-  }
-
-  async pollShard(): Promise<ShardPage> {
-    throw new TransportError('fatal', 'inbound events are in the log');
+    this.#events?.close();
   }
 
   checkId(): string | undefined {
@@ -182,12 +152,7 @@ export class ChannelsTransport implements Transport {
   }
 
   stats(): Record<string, unknown> {
-    if (this.#final || !this.#log) return this.#final ?? {};
-    const counters = this.#log.counters();
-    return {
-      eventsReceived: counters[CounterNames.indexOf('ingested')],
-      eventsExpired: counters[CounterNames.indexOf('expired')],
-      eventsUnrouted: this.#unrouted,
-    };
+    if (this.#final || !this.#events) return this.#final ?? {};
+    return { ...this.#events.stats(), eventsUnrouted: this.#unrouted };
   }
 }

@@ -1,29 +1,18 @@
 /** The mesh transport: shard n of this node on stream n to the peer; what the peer sends into a log of its own. */
-import { CounterNames, type RawBus, settingsOf } from '../../backend/bus.js';
-import { door } from '../../backend/choose.js';
 import { REFUSED, RELIABILITY } from '../../backend/mesh.js';
 import type { MeshOptions, NetNodeConfig } from '../../types.js';
-import { DEFAULT_BYTES, resolveConfig } from '../config.js';
-import {
-  type Batch,
-  type InboundLog,
-  type ShardPage,
-  type Transport,
-  type TransportContext,
-  TransportError,
-} from '../transport.js';
+import { type Batch, type InboundLog, type Transport, type TransportContext, TransportError } from '../transport.js';
+import { InboundEvents, readInLog } from './inbound-events.js';
 import { MESH_EVENT_BYTES, MESH_SHARDS } from './limits.js';
 import { MeshLink } from './link.js';
 
-/** Nothing is staged in the log of inbound events: the smallest ring serves. */
-const RING_BYTES = 1 << 16;
 /** How long a sender without acknowledgements waits for room, ms. */
 const ROOM_MS = 2;
 
 /** What a stream is opened with. */
 const RELIABILITIES = { none: RELIABILITY.once, light: RELIABILITY.light, full: RELIABILITY.full };
 
-/** A batch under way. */
+/** The last batch of a shard, under way or done. */
 interface Job {
   readonly sequence: bigint;
   readonly done: Promise<void>;
@@ -34,6 +23,7 @@ interface Job {
 export class MeshTransport implements Transport {
   readonly name = 'net';
   readonly maxEventBytes = MESH_EVENT_BYTES;
+  readonly pollShard = readInLog;
   readonly #options: MeshOptions;
   readonly #config: NetNodeConfig;
   readonly #reliability: number;
@@ -41,10 +31,8 @@ export class MeshTransport implements Transport {
   readonly #streams = new Map<number, number>();
   /** Shards whose batch waits for the peer. */
   readonly #waiting = new Map<number, () => void>();
-  readonly #readers = new Set<() => void>();
-  readonly #begun = performance.now();
   #link: MeshLink | undefined;
-  #log: RawBus | undefined;
+  #events: InboundEvents | undefined;
   #closed = false;
   #final: Record<string, unknown> | undefined;
 
@@ -55,27 +43,17 @@ export class MeshTransport implements Transport {
   }
 
   get inbound(): InboundLog | undefined {
-    const raw = this.#log;
-    return raw && { raw, onAppend: (callback) => this.#readers.add(callback) };
+    return this.#events?.log;
   }
 
   async init(context: TransportContext): Promise<void> {
     if (context.shards > MESH_SHARDS) {
       throw new TransportError('fatal', `invalid config: num_shards must be <= ${MESH_SHARDS}, got ${context.shards}`);
     }
-    const { settings, bufferCapacity, shards } = resolveConfig(this.#config, door.memory === undefined);
-    this.#log = new door.Bus(
-      settingsOf({
-        ...settings,
-        queue: false,
-        mode: 'drop_oldest',
-        maxEvents: bufferCapacity,
-        maxBytes: Math.max(1, Math.floor(DEFAULT_BYTES / shards)),
-        ringBytes: RING_BYTES,
-      }),
-    );
+    const inbound = new InboundEvents(this.#config);
+    this.#events = inbound;
     const link = await MeshLink.open(this.#options, {
-      packets: (batch) => this.#append(batch),
+      packets: (batch) => inbound.append(batch),
       session: () => this.#onSession(),
       flushed: (shard) => this.#waiting.get(shard)?.(),
     });
@@ -88,14 +66,6 @@ export class MeshTransport implements Transport {
     await link.meet();
   }
 
-  #append(batch: Uint8Array): void {
-    const log = this.#log;
-    if (!log) return;
-    log.tick?.((performance.now() - this.#begun) * 1e6);
-    log.placePackets(batch);
-    for (const wake of this.#readers) wake();
-  }
-
   #onSession(): void {
     this.#streams.clear();
     for (const wake of this.#waiting.values()) wake();
@@ -103,16 +73,14 @@ export class MeshTransport implements Transport {
 
   onBatch(batch: Batch): Promise<void> {
     const before = this.#jobs.get(batch.shardId);
-    // The same batch again: the attempt that took too long is still under way.
+    // The same batch again: the attempt that took too long is still under way, or was done before the next one.
     if (before?.sequence === batch.sequenceStart) return before.done;
     if (before) {
       before.cancelled = true;
       this.#waiting.get(batch.shardId)?.();
     }
     const job = { sequence: batch.sequenceStart, cancelled: false } as { -readonly [K in keyof Job]: Job[K] };
-    job.done = this.#deliver(batch, job).finally(() => {
-      if (this.#jobs.get(batch.shardId) === job) this.#jobs.delete(batch.shardId);
-    });
+    job.done = this.#deliver(batch, job);
     this.#jobs.set(batch.shardId, job);
     return job.done;
   }
@@ -189,14 +157,7 @@ export class MeshTransport implements Transport {
     this.#final = this.stats();
     this.#closed = true;
     for (const wake of this.#waiting.values()) wake();
-    const log = this.#log;
-    log?.close();
-    log?.release?.();
-    log?.free?.();
-  }
-
-  async pollShard(): Promise<ShardPage> {
-    throw new TransportError('fatal', 'inbound events are in the log');
+    this.#events?.close();
   }
 
   checkId(): string | undefined {
@@ -208,12 +169,10 @@ export class MeshTransport implements Transport {
   }
 
   stats(): Record<string, unknown> {
-    if (this.#final || !this.#log || !this.#link) return this.#final ?? {};
-    const counters = this.#log.counters();
+    if (this.#final || !this.#events || !this.#link) return this.#final ?? {};
     const engine = JSON.parse(this.#link.raw.stats()) as { inboundDropped: number; lost: number };
     return {
-      eventsReceived: counters[CounterNames.indexOf('ingested')],
-      eventsExpired: counters[CounterNames.indexOf('expired')],
+      ...this.#events.stats(),
       eventsLost: BigInt(engine.inboundDropped),
       lost: BigInt(engine.lost),
     };
