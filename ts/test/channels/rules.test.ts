@@ -11,10 +11,10 @@ import {
   PresentedTokens,
   Roster,
   WINDOW_MS,
-  wireChannelHash,
 } from '../../src/channels/index.js';
 import { TokenCache } from '../../src/identity/index.js';
 import { Identity } from '../../src/identity.js';
+import { sameWireHash } from './names.js';
 
 const owner = Identity.generate();
 const people = Array.from({ length: 4 }, () => Identity.generate());
@@ -220,18 +220,6 @@ describe('the registry', () => {
     expect([gate.recipients(one), gate.recipients(two)]).toEqual([[1n], []]);
   });
 });
-
-/** Two names whose hashes agree in their low 16 bits. */
-function sameWireHash(): [string, string] {
-  const seen = new Map<number, string>();
-  for (let n = 0; ; n++) {
-    const name = `collision/${n}`;
-    const wire = wireChannelHash(canonicalChannelHash(name));
-    const before = seen.get(wire);
-    if (before !== undefined) return [before, name];
-    seen.set(wire, name);
-  }
-}
 
 describe('the throttle', () => {
   it('remembers 65,536 peers at most, the latest ones', () => {

@@ -1,24 +1,13 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { canonicalChannelHash, encodeMembership, publishStreamId, wireChannelHash } from '../../src/channels/index.js';
+import { canonicalChannelHash, encodeMembership, publishStreamId } from '../../src/channels/index.js';
 import { frame } from '../../src/mesh/frames.js';
 import type { MeshNode } from '../../src/mesh.js';
+import { sameWireHash } from '../channels/names.js';
 import { failure, Nodes, until } from './nodes.js';
 
 const MEMBERSHIP = 0x0a00;
 const seed = (n: number) => Buffer.alloc(32, n);
 const subscribe = (nonce: bigint, channel: string) => encodeMembership({ type: 'subscribe', nonce, channel });
-
-/** Names of equal wire hash. */
-function sameWireHash(): [string, string] {
-  const seen = new Map<number, string>();
-  for (let n = 0; ; n++) {
-    const name = `collision/${n}`;
-    const wire = wireChannelHash(canonicalChannelHash(name));
-    const before = seen.get(wire);
-    if (before !== undefined) return [before, name];
-    seen.set(wire, name);
-  }
-}
 
 describe.each(['addon', 'wasm'] as const)('the rules of channels on %s', (backend) => {
   const nodes = new Nodes(backend);

@@ -1,23 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type * as IdentityModule from '../../src/identity.js';
 import type * as MeshModule from '../../src/mesh.js';
+import { failure, until } from './nodes.js';
 
 const PSK = '42'.repeat(32);
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
-async function failure(
-  work: Promise<unknown> | (() => unknown),
-): Promise<{ name: string; message: string; kind?: string }> {
-  try {
-    await (typeof work === 'function' ? work() : work);
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error('it did not fail');
-}
 
 describe.each(['addon', 'wasm'] as const)('channels and discovery on %s', (backend) => {
   let mesh: typeof MeshModule | undefined;
