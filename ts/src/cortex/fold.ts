@@ -7,6 +7,7 @@ import type { MeshringError } from '../errors.js';
 import { cortexError, logText } from './errors.js';
 import { HEADER, OFFSET, putHeader, read32 } from './event.js';
 import type { Query } from './filter.js';
+import { follow } from './follow.js';
 import type { EventLog, Visit } from './log.js';
 import type { Model } from './model.js';
 import { DecodeError, Reader, Writer } from './postcard.js';
@@ -65,13 +66,7 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
     this.#counter = start.counter;
     this.#next = start.lastSeq === undefined ? 0n : start.lastSeq + 1n;
     this.#watches = new Watches(model);
-    // The log must not keep an abandoned adapter and its state alive.
-    const self = new WeakRef(this);
-    this.#unsubscribe = log.subscribe({
-      appended: () => self.deref()?.onAppended(),
-      closed: () => self.deref()?.onLogClosed(),
-    });
-    abandoned.register(this, this.#unsubscribe, this);
+    this.#unsubscribe = follow(log, this);
   }
 
   /** Folds what the log holds; resolves when the end at the time of the call is reached. */
@@ -423,7 +418,6 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
     this.#sync();
     this.#state = state;
     this.#unsubscribe();
-    abandoned.unregister(this);
     const folded = this.#folded();
     const through = folded === undefined ? 'None' : `Some(${folded})`;
     this.#folding.fail(() => cortexError('fold-stopped', `wait_for_seq: fold task stopped; folded_through=${through}`));
@@ -431,6 +425,3 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
     this.#watches.end();
   }
 }
-
-/** Ends the subscription of adapters that were dropped without `close`. */
-const abandoned = new FinalizationRegistry<() => void>((unsubscribe) => unsubscribe());

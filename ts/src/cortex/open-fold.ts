@@ -6,6 +6,7 @@ import { CortexError, messageOf, wrongType } from '../errors.js';
 import { CoreRedex, Redex, type RedexEvent, TO_THE_END } from '../redex/index.js';
 import { hold, release } from './alive.js';
 import { logText } from './errors.js';
+import { follow } from './follow.js';
 import { RedexLog } from './redex-log.js';
 import { U64_MAX, u64 } from './u64.js';
 import { Waits } from './waits.js';
@@ -86,10 +87,7 @@ export class StateFold<S> implements AsyncIterable<S> {
     this.#apply = options.apply;
     this.#state = options.initial();
     this.#next = lastSeq === undefined ? 0n : lastSeq + 1n;
-    this.#unsubscribe = new RedexLog(file).subscribe({
-      appended: () => this.#appended(),
-      closed: () => this.#stop(),
-    });
+    this.#unsubscribe = follow(new RedexLog(file), this);
   }
 
   /** The state, with everything in it that the log holds now. */
@@ -171,7 +169,19 @@ export class StateFold<S> implements AsyncIterable<S> {
     this.#stop();
   }
 
-  #appended(): void {
+  /**
+   * Called by the log.
+   * @internal
+   */
+  onLogClosed(): void {
+    this.#stop();
+  }
+
+  /**
+   * Called by the log.
+   * @internal
+   */
+  onAppended(): void {
     if (this.#behind || !this.#running) return;
     this.#behind = true;
     queueMicrotask(() => this.#sync());
@@ -225,15 +235,13 @@ class StateWatch<S> implements AsyncIterableIterator<S> {
   readonly #abort = () => void this.return();
   readonly #pending: ((result: IteratorResult<S>) => void)[] = [];
   #seen = -1;
-  #done: boolean;
+  #done = false;
   #scheduled = false;
 
   constructor(fold: StateFold<S>, waiting: Set<StateWatch<S>>, signal: AbortSignal | undefined) {
     this.#fold = fold;
     this.#waiting = waiting;
     this.#signal = signal;
-    this.#done = signal?.aborted === true;
-    signal?.addEventListener('abort', this.#abort, { once: true });
   }
 
   [Symbol.asyncIterator](): this {
@@ -241,6 +249,7 @@ class StateWatch<S> implements AsyncIterableIterator<S> {
   }
 
   async next(): Promise<IteratorResult<S>> {
+    if (this.#signal?.aborted) return this.return();
     if (this.#done) return { value: undefined, done: true };
     if (this.#pending.length === 0 && this.#fold.version !== this.#seen) return this.#take();
     if (!this.#fold.isRunning()) return this.return();
@@ -248,6 +257,8 @@ class StateWatch<S> implements AsyncIterableIterator<S> {
       this.#pending.push(resolve);
       this.#waiting.add(this);
       hold(this);
+      // Only while somebody waits: a signal may live longer than a watch that nobody reads any more.
+      this.#signal?.addEventListener('abort', this.#abort);
     });
   }
 
@@ -275,6 +286,7 @@ class StateWatch<S> implements AsyncIterableIterator<S> {
   #idle(): void {
     this.#waiting.delete(this);
     release(this);
+    this.#signal?.removeEventListener('abort', this.#abort);
   }
 
   /** The fold stopped: what is new is delivered, then the end. */
@@ -286,7 +298,6 @@ class StateWatch<S> implements AsyncIterableIterator<S> {
   async return(): Promise<IteratorResult<S>> {
     this.#done = true;
     this.#idle();
-    this.#signal?.removeEventListener('abort', this.#abort);
     for (const resolve of this.#pending.splice(0)) resolve({ value: undefined, done: true });
     return { value: undefined, done: true };
   }

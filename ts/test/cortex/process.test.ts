@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { NetDb, Redex, TasksAdapter } from '../../src/cortex.js';
+import { NetDb, openFold, Redex, TasksAdapter } from '../../src/cortex.js';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const folder = join(root, '.cache', 'cortex-process');
@@ -277,19 +277,23 @@ describe('memory', () => {
     expect((await settled()) - before).toBeLessThan(4e6);
   });
 
-  it('is given back with an abandoned adapter', async () => {
+  it("is given back with an abandoned adapter, and a fold of one's own", async () => {
     const redex = new Redex();
-    let collected = false;
-    const registry = new FinalizationRegistry(() => {
-      collected = true;
-    });
+    const collected = new Set<string>();
+    const registry = new FinalizationRegistry<string>((what) => collected.add(what));
+    const { signal } = new AbortController();
     await (async () => {
       const tasks = await TasksAdapter.open(redex, 1n);
       tasks.create(1n, 'x', 1n);
-      registry.register(tasks, 0);
+      registry.register(tasks, 'adapter');
+      const fold = await openFold(redex, 'cortex/tasks', { initial: () => 0, apply: (sum) => sum + 1 });
+      const watch = fold.watch({ signal });
+      expect((await watch.next()).value).toBe(1);
+      registry.register(fold, 'fold');
+      registry.register(watch, 'watch');
     })();
-    for (let i = 0; i < 50 && !collected; i++) await settled();
-    expect(collected).toBe(true);
+    for (let i = 0; i < 50 && collected.size < 3; i++) await settled();
+    expect([...collected].sort()).toEqual(['adapter', 'fold', 'watch']);
     // The log is still there for the next one.
     expect((await TasksAdapter.open(redex, 1n)).count()).toBe(1);
   });

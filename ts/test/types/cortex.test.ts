@@ -2,6 +2,7 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import * as core from '../../src/core/cortex.js';
 import {
+  type CompactOptions,
   CortexError,
   type CortexSnapshot,
   type MemoriesAdapter,
@@ -14,7 +15,10 @@ import {
   type NetDbOpenConfig,
   Redex,
   RedexError,
+  type RedexEvent,
+  type RedexFile,
   type RedexFileConfig,
+  type RedexOptions,
   type SnapshotAndWatch,
   type Task,
   type TaskFilter,
@@ -22,6 +26,7 @@ import {
   TasksAdapter,
   type TasksOrderBy,
 } from '../../src/cortex.js';
+import type * as index from '../../src/index.js';
 
 describe('types of cortex', () => {
   it('rows and filters are those of the published package', () => {
@@ -118,6 +123,50 @@ describe('types of cortex', () => {
     expectTypeOf(new Redex().openFile).parameter(0).toBeString();
     for (const Class of [CortexError, NetDbError, RedexError]) expectTypeOf(new Class()).toExtend<Error>();
     expectTypeOf<CortexError['kind']>().toBeString();
+  });
+
+  it('a raw file', () => {
+    expectTypeOf<RedexEvent>().toEqualTypeOf<{ seq: bigint; payload: Buffer; checksum: number; isInline: boolean }>();
+    expectTypeOf<{ persistentDir: string }>().toExtend<RedexOptions>();
+    expectTypeOf<Buffer>().toExtend<Parameters<RedexFile['append']>[0]>();
+    expectTypeOf<RedexFile['append']>().returns.toEqualTypeOf<bigint>();
+    expectTypeOf<Buffer[]>().toExtend<Parameters<RedexFile['appendBatch']>[0]>();
+    expectTypeOf<RedexFile['appendBatch']>().returns.toEqualTypeOf<bigint | null>();
+    expectTypeOf<RedexFile['readRange']>().toEqualTypeOf<(start: bigint, end: bigint) => RedexEvent[]>();
+    expectTypeOf<RedexFile['len']>().returns.toEqualTypeOf<bigint>();
+    expectTypeOf<RedexFile['tail']>().parameter(0).toEqualTypeOf<bigint | undefined>();
+    expectTypeOf<RedexFile['tail']>().returns.resolves.toEqualTypeOf<AsyncIterable<RedexEvent>>();
+    expectTypeOf<RedexFile['sync']>().toExtend<() => void>();
+    expectTypeOf<RedexFile['close']>().toExtend<() => void>();
+    expectTypeOf<Redex['openFile']>().returns.toEqualTypeOf<RedexFile>();
+    expectTypeOf<keyof RedexFileConfig>().toEqualTypeOf<
+      | 'persistent'
+      | 'fsyncEveryN'
+      | 'fsyncIntervalMs'
+      | 'retentionMaxEvents'
+      | 'retentionMaxBytes'
+      | 'retentionMaxAgeMs'
+      | 'replication'
+    >();
+  });
+
+  it('our additions', () => {
+    expectTypeOf<TasksAdapter['compact']>().returns.resolves.toEqualTypeOf<bigint | undefined>();
+    expectTypeOf<NetDb['compact']>().returns.resolves.toBeVoid();
+    expectTypeOf<{ dropSkipped: true }>().toExtend<CompactOptions>();
+    expectTypeOf<{ dropSkipped: 'yes' }>().not.toExtend<CompactOptions>();
+    expectTypeOf<[bigint, { signal: AbortSignal }]>().toExtend<Parameters<MemoriesAdapter['waitForSeq']>>();
+  });
+
+  it('of the index are the same', () => {
+    expectTypeOf<index.TasksAdapter>().toEqualTypeOf<TasksAdapter>();
+    expectTypeOf<index.MemoriesAdapter>().toEqualTypeOf<MemoriesAdapter>();
+    expectTypeOf<index.NetDb>().toEqualTypeOf<NetDb>();
+    expectTypeOf<index.RedexFile>().toEqualTypeOf<RedexFile>();
+    expectTypeOf<index.TaskFilter>().toEqualTypeOf<TaskFilter>();
+    expectTypeOf<index.MemoryFilter>().toEqualTypeOf<MemoryFilter>();
+    expectTypeOf<index.NetDbOpenConfig>().toEqualTypeOf<NetDbOpenConfig>();
+    expectTypeOf<index.CortexSnapshot>().toEqualTypeOf<CortexSnapshot>();
   });
 
   it('the lower level', () => {
