@@ -272,6 +272,10 @@ export class RawMesh {
     /**
      * See the door.
      */
+    awaitRoom(now: number, handle: number, frames: number): number;
+    /**
+     * See the door.
+     */
     block(link: string, blocked: boolean): void;
     /**
      * See the door.
@@ -583,6 +587,7 @@ export interface InitOutput {
     readonly rawlog_trim: (a: number, b: bigint) => void;
     readonly rawmesh_accept: (a: number, b: number, c: bigint, d: number) => [number, number, number];
     readonly rawmesh_addRoute: (a: number, b: number, c: bigint, d: number, e: number) => [number, number];
+    readonly rawmesh_awaitRoom: (a: number, b: number, c: number, d: number) => number;
     readonly rawmesh_block: (a: number, b: number, c: number, d: number) => [number, number];
     readonly rawmesh_cancel: (a: number, b: number, c: number) => void;
     readonly rawmesh_closeStream: (a: number, b: number, c: bigint, d: bigint) => void;

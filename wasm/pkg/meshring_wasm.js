@@ -693,6 +693,17 @@ export class RawMesh {
     }
     /**
      * See the door.
+     * @param {number} now
+     * @param {number} handle
+     * @param {number} frames
+     * @returns {number}
+     */
+    awaitRoom(now, handle, frames) {
+        const ret = wasm.rawmesh_awaitRoom(this.__wbg_ptr, now, handle, frames);
+        return ret;
+    }
+    /**
+     * See the door.
      * @param {string} link
      * @param {boolean} blocked
      */

@@ -78,6 +78,7 @@ export const rawlog_stats: (a: number) => [number, number];
 export const rawlog_trim: (a: number, b: bigint) => void;
 export const rawmesh_accept: (a: number, b: number, c: bigint, d: number) => [number, number, number];
 export const rawmesh_addRoute: (a: number, b: number, c: bigint, d: number, e: number) => [number, number];
+export const rawmesh_awaitRoom: (a: number, b: number, c: number, d: number) => number;
 export const rawmesh_block: (a: number, b: number, c: number, d: number) => [number, number];
 export const rawmesh_cancel: (a: number, b: number, c: number) => void;
 export const rawmesh_closeStream: (a: number, b: number, c: bigint, d: bigint) => void;
