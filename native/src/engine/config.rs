@@ -31,7 +31,8 @@ pub struct Config {
     pub features: Option<Features>,
     /// A bus link: one peer, empty prologue, no routing, no pingwaves, no credit; every packet is read as events (20 §1).
     pub bus: bool,
-    /// Whether a peer that this node connected to is called again when it falls silent.
+    /// Whether sessions that broke off are taken up again: a peer that this node had called is called again, and
+    /// packets are taken however many were lost before them.
     pub reconnect: bool,
 }
 

@@ -70,6 +70,8 @@ impl Engine {
             path,
             beyond_window: 0,
             strange: 0,
+            sealed_at_last: 0,
+            outrun: false,
             redial: None,
         };
         self.peers.insert(id, peer);

@@ -106,10 +106,20 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        if !self.config.reconnect || peer.remote_static.is_none() {
+        let silent = silence > 3 * beat;
+        if !self.config.reconnect {
             return;
         }
-        let lost = (peer.strange > 0 || peer.beyond_window > 0) && silence > 3 * beat;
+        if peer.beyond_window > 0 && silent {
+            // What is taken is authenticated, so the jump does no harm, and the session with its streams goes on.
+            peer.session.accept_any_jump();
+            peer.beyond_window = 0;
+        }
+        if peer.remote_static.is_none() {
+            return;
+        }
+        let outrun = peer.outrun || peer.has_outrun(silence, beat);
+        let lost = peer.strange > 0 && silent || outrun;
         // Silence alone may be a partition, after which the session goes on; a new one would cost what is under way.
         if !(lost || silence >= REDIAL_AFTER.saturating_mul(timeout)) {
             return;

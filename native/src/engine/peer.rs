@@ -3,6 +3,7 @@
 use super::event::Protocol;
 use super::path::PathProbe;
 use super::Link;
+use crate::session::replay::WINDOW;
 use crate::session::Session;
 use crate::stream::congestion::Congestion;
 use crate::stream::rtt::Rtt;
@@ -50,11 +51,22 @@ pub(super) struct Peer {
     pub beyond_window: u64,
     /// Packets of unknown sessions from its address since the last accepted one.
     pub strange: u64,
+    /// Packets sealed when the last one was accepted from it.
+    pub sealed_at_last: u64,
+    /// More was sent into its silence than a 0.19.0 window reaches: it may refuse everything from here on.
+    pub outrun: bool,
     /// When to call it again, and how often that was done.
     pub redial: Option<(u64, u32)>,
 }
 
 impl Peer {
+    /// Whether so much was sent since the other end was last heard that its window (0.19.0 has one for jumps too) may be left
+    /// behind. Over a relay silence is normal for 0.19.0, and between our nodes any jump is taken.
+    pub fn has_outrun(&self, silence: u64, beat: u64) -> bool {
+        let unheard = self.session.sealed().saturating_sub(self.sealed_at_last);
+        self.session.features().is_none() && !self.relayed && unheard > WINDOW && silence > 3 * beat
+    }
+
     pub fn protocol(&self) -> Protocol {
         if self.session.features().is_some() {
             Protocol::Meshring

@@ -96,9 +96,15 @@ impl Engine {
                 return;
             }
         };
+        let silence = self.now.saturating_sub(peer.last_received);
+        if !peer.outrun {
+            peer.outrun = peer.has_outrun(silence, self.config.heartbeat_interval);
+            peer.redial = None;
+        }
+        peer.sealed_at_last = peer.session.sealed();
         peer.last_received = self.now;
         peer.confirmed = true;
-        (peer.beyond_window, peer.strange, peer.redial) = (0, 0, None);
+        (peer.beyond_window, peer.strange) = (0, 0);
         let extended = peer.session.features().is_some();
         let newest = header.counter() + 1 == peer.session.received();
         if heartbeat || extended {

@@ -70,6 +70,11 @@ impl Session {
         self.features.is_some_and(|features| features.has(feature))
     }
 
+    /// From now on authenticated packets count however far ahead they are.
+    pub fn accept_any_jump(&mut self) {
+        self.window.accept_any_jump();
+    }
+
     /// Packets sealed so far.
     pub fn sealed(&self) -> u64 {
         self.send_counter

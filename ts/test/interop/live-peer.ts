@@ -52,6 +52,16 @@ class LiveProcess {
     });
   }
 
+  /** Stops the process until {@link resume}: its socket fills up. */
+  pause(): void {
+    this.#process.kill('SIGSTOP');
+  }
+
+  /** Ends {@link pause}. */
+  resume(): void {
+    this.#process.kill('SIGCONT');
+  }
+
   /** Kills the process. */
   kill(): void {
     this.#process.kill('SIGKILL');

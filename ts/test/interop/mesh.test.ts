@@ -182,6 +182,27 @@ for n in range(100):
     }
   });
 
+  it('is called again when it slept while more was sent than its window reaches', async () => {
+    const [us, them] = [await ours({ handshakeTimeoutMs: 1000 }), await theirs()];
+    await them.peer.run('node.start()');
+    await us.connect(them.address, them.key, them.id);
+    await us.start();
+    await talk(us, them);
+    const handshakes = us.stats().handshakes;
+    them.peer.pause();
+    for (let n = 0; n < 4000; n++) await us.pushTo(them.address, Buffer.from(`lost ${n}`));
+    const silent = us.stats().datagramsIn;
+    const sent = us.stats().datagramsOut ?? 0;
+    // Several heartbeats, so that its silence is noticed.
+    await until(() => (us.stats().datagramsOut ?? 0) > sent + 10);
+    expect(us.stats().datagramsIn).toBe(silent);
+    them.peer.resume();
+    await until(() => us.stats().handshakes !== handshakes);
+    // What its socket had kept came before the handshake.
+    await them.peer.run('node.poll(10000)');
+    await talk(us, them);
+  });
+
   it('wrong psk and wrong key are refused on both sides', async () => {
     const us = await ours({ handshakeTimeoutMs: 200 });
     const them = await theirs('43'.repeat(32));
