@@ -190,6 +190,27 @@ describe.each(['addon', 'wasm'] as const)('channels between nodes of ours on %s'
       expect([subscriber.subscriptions(), publisher.subscribers('a')]).toEqual([[], []]);
     });
 
+    it('a listener that throws is the application’s defect, and cuts off nothing', async () => {
+      const [publisher, subscriber] = await nodes.pair();
+      for (const name of ['a', 'b']) publisher.registerChannel({ name });
+      const others = process.listeners('uncaughtException');
+      process.removeAllListeners('uncaughtException');
+      const seen: string[] = [];
+      process.on('uncaughtException', (error) => seen.push(error.message));
+      try {
+        subscriber.on('subscription', ({ channel, type }) => {
+          throw new Error(`${channel} ${type}`);
+        });
+        for (const name of ['a', 'b']) await subscriber.subscribeChannel(publisher.nodeId(), name);
+        for (const name of ['a', 'b']) publisher.unregisterChannel(name);
+        await until(() => seen.length >= 4);
+        expect(seen.slice(0, 4)).toEqual(['a active', 'b active', 'a dropped', 'b dropped']);
+      } finally {
+        process.removeAllListeners('uncaughtException');
+        for (const listener of others) process.on('uncaughtException', listener);
+      }
+    });
+
     it('a node that speaks only 0.19.0 is sent no notice', async () => {
       const [publisher, subscriber] = await nodes.pair({}, { protocol: 'net-0.19' });
       publisher.registerChannel({ name: 'a' });
@@ -270,6 +291,27 @@ describe.each(['addon', 'wasm'] as const)('channels between nodes of ours on %s'
       expect((await publisher.publish('p/other', Buffer.from('x'))).attempted).toBe(0);
       publisher.registerChannel({ name: 'p/caps' });
       await until(() => mine().includes('p/caps'));
+    });
+
+    it('without a publisher reads what was subscribed to below its prefix, of all publishers', async () => {
+      const [one, subscriber] = await nodes.pair();
+      const two = await nodes.make();
+      await nodes.join(subscriber, two);
+      for (const node of [one, two]) for (const name of ['a/b', 'ab', 'a']) node.registerChannel({ name });
+      for (const name of ['a/b', 'ab', 'a']) await subscriber.subscribeChannel(one.nodeId(), name);
+      await subscriber.subscribeChannel(two.nodeId(), 'a/*');
+      const messages = subscriber.subscribe('a/*');
+      for (const name of ['ab', 'a/b', 'a']) await one.publish(name, Buffer.from(`one ${name}`));
+      await two.publish('a/b', Buffer.from('two a/b'));
+      const got = new Set<string>();
+      for await (const { channel, payload } of messages) {
+        expect(payload.toString().endsWith(` ${channel}`)).toBe(true);
+        got.add(payload.toString());
+        if (got.size === 3) break;
+      }
+      expect(got).toEqual(new Set(['one a/b', 'one a', 'two a/b']));
+      // Ending it ends no subscription.
+      expect(one.subscribers('a/b')).toHaveLength(1);
     });
 
     it('looks again when this node has announced more', async () => {

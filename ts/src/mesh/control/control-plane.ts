@@ -65,7 +65,7 @@ export interface ChannelStreamOptions extends SubscribeRequest {
   readonly signal?: AbortSignal | undefined;
   /**
    * When the publisher takes this node off the channel: `'retry'` (default) goes on as soon as it is accepted again,
-   * `'throw'` rejects after what had arrived before.
+   * `'throw'` rejects after what had arrived before. The channels of a wildcard come and go without that.
    */
   readonly onDrop?: 'retry' | 'throw' | undefined;
 }
@@ -107,7 +107,16 @@ export class ControlPlane {
     });
     this.#requests = new Requests(host, this.#peers);
     const emit = (event: SubscriptionEvent) => {
-      for (const listener of [...this.#listeners]) listener(event);
+      for (const listener of [...this.#listeners]) {
+        try {
+          listener(event);
+        } catch (error) {
+          // The application's defect must be seen, and must not cut off what else has arrived.
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
+      }
     };
     this.subscriptions = new Subscriptions(host, this.#peers, this.#requests, emit);
     this.#prefixes = new Prefixes(host, this.#peers, this.#requests, this.subscriptions, emit);
