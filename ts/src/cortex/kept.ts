@@ -1,9 +1,10 @@
 /**
  * The state that compaction leaves beside a log (51 §8). In a channel's directory it is the file
  * `~snapshot-<20 digits of lastSeq>`: the model's snapshot bytes, then lastSeq u64 LE, then the XXH3-64 of all before it
- * u64 LE. The published package ignores it. Each compaction writes a file of its own and removes the older ones only when
- * the log has been trimmed: so a crash at any moment, and several threads at once, leave one that is whole and reaches
- * at least as far as the log was trimmed. (A rename over one name would not be one step in every storage.)
+ * u64 LE. The published package ignores it. Each compaction writes a file under a name that nobody else uses, gives it its
+ * own name when it is durable, and removes the older ones only when the log has been trimmed: so a crash at any moment,
+ * and several threads at once, leave one that is whole and reaches at least as far as the log was trimmed. (A rename over
+ * one name for all would not be one step in every storage.)
  */
 import { xxh3 } from '../hash/index.js';
 import type { LogHome } from '../redex/index.js';
@@ -15,6 +16,8 @@ export interface Kept {
 }
 
 const NAME = /^~snapshot-(\d{20})$/;
+/** The same, or one that is being written or was left so by a crash. */
+const ANY_NAME = /^~snapshot-\d{20}(~\w+)?$/;
 const FOOTER = 16;
 
 function fileName(lastSeq: bigint): string {
@@ -46,10 +49,10 @@ export function decodeKept(bytes: Uint8Array): Kept | undefined {
 }
 
 /** Names of the kept states of a channel, the one that reaches furthest first. */
-function names({ storage, root }: LogHome): string[] {
+function names({ storage, root }: LogHome, pattern = NAME): string[] {
   const entries = storage.list(root) ?? [];
   return entries
-    .filter((entry) => !entry.isDirectory && NAME.test(entry.name))
+    .filter((entry) => !entry.isDirectory && pattern.test(entry.name))
     .map((entry) => entry.name)
     .sort()
     .reverse();
@@ -76,23 +79,24 @@ export function readKept(home: LogHome): { readonly kept: Kept | undefined; read
 export async function writeKept(home: LogHome, kept: Kept): Promise<void> {
   const { storage, root } = home;
   const path = `${root}/${fileName(kept.lastSeq)}`;
-  const file = storage.open(path, true);
-  if (file === null) throw new Error(`${path} is no regular file`);
+  const draft = `${path}~${Math.random().toString(36).slice(2)}`;
+  const file = storage.open(draft, true);
+  if (file === null) throw new Error(`${draft} is no regular file`);
   try {
-    file.truncate(0);
     file.write(0, encode(kept));
     await (file.syncLater ? file.syncLater() : file.sync());
   } catch (error) {
     file.close();
-    storage.remove(path);
+    storage.remove(draft);
     throw error;
   }
   file.close();
+  storage.rename(draft, path);
   storage.syncDirectory(root);
 }
 
 /** Removes the states that reach less far than one that is durable. */
 export function removeOlder({ storage, root }: LogHome, lastSeq: bigint): void {
   const newest = fileName(lastSeq);
-  for (const name of names({ storage, root })) if (name < newest) storage.remove(`${root}/${name}`);
+  for (const name of names({ storage, root }, ANY_NAME)) if (name < newest) storage.remove(`${root}/${name}`);
 }

@@ -50,10 +50,14 @@ export class RedexLog implements EventLog {
 
   async compact(state: Kept): Promise<void> {
     const { log } = this.#opened;
-    const reached = this.kept().kept?.lastSeq;
-    if (reached === undefined || reached < state.lastSeq) {
-      if (log.home === null) inMemory.set(log, state);
-      else await described(writeKept(log.home, state));
+    const isKept = () => (this.kept().kept?.lastSeq ?? -1n) >= state.lastSeq;
+    if (log.home === null) {
+      if (!isKept()) inMemory.set(log, state);
+    } else if (!isKept()) {
+      await writeKept(log.home, state).catch((cause: unknown) => {
+        // Another thread that got further removes what was on its way here.
+        if (!isKept()) throw new MeshringError('io', `redex: compact: io: ${messageOf(cause)}`, { cause });
+      });
     }
     this.#opened.check('compact');
     log.trim(state.lastSeq + 1n);
@@ -86,13 +90,5 @@ export class RedexLog implements EventLog {
     };
     back = log.wait(wake);
     return () => back?.();
-  }
-}
-
-async function described(work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (cause) {
-    throw new MeshringError('io', `redex: compact: io: ${messageOf(cause)}`, { cause });
   }
 }

@@ -111,7 +111,7 @@ function describe<T>(work: () => T): T {
 }
 
 /** Files of a channel besides its generations; the snapshots are those of CortEX. */
-const OWN_FILE = /^(manifest|manifest\.tmp|~lock|~snapshot-\d{20})$/;
+const OWN_FILE = /^(manifest|manifest\.tmp|~lock|~snapshot-\d{20}(~\w+)?)$/;
 
 /** Removes a channel's own entries and, when then empty, its folder; child channels stay. */
 export function removeChannel(storage: LogStorage, directory: string, name: string): void {

@@ -1,6 +1,6 @@
 // NetDb over storage that fails: a full disk, a read-only one, another process, files that are cut or gone.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -72,6 +72,7 @@ if (canMount) {
         kind: 'compact-failed',
         message: 'cortex: compact failed: redex: io: No space left on device (os error 28)',
       });
+      expect(readdirSync(join(small, 'cortex', 'tasks')).filter((name) => name.startsWith('~snapshot'))).toEqual([]);
       const rows = db.tasks?.listTasks();
       await closed(db);
 

@@ -1,6 +1,6 @@
 // What keeps a process alive, what memory holds, and that iterators end with the process.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
@@ -141,6 +141,40 @@ describe('a worker thread that compacts', () => {
     );
     rmSync(directory, { recursive: true, force: true });
     expect([done.stderr, done.stdout]).toEqual(['', '1\n3000 3000 false 0n\n3002n 3002n\n']);
+  });
+});
+
+describe('two threads that write and compact at once', () => {
+  it('lose nothing, and leave one state', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'meshring-cortex-both-'));
+    const work = `async (NetDb, base) => {
+      const config = { originHash: BigInt(base), persistentDir: ${JSON.stringify(directory)}, persistent: true, withTasks: true };
+      const db = await NetDb.open(config);
+      for (let round = 0; round < 25; round++) {
+        for (let i = 0; i < 40; i++) db.tasks.create(BigInt(base + round * 40 + i), 'x', 1n);
+        await db.compact();
+      }
+      db.close();
+      await db.closed;
+    }`;
+    const worker = join(folder, 'both-worker.cjs');
+    writeFileSync(worker, `(${work})(require(${JSON.stringify(bundle)}).NetDb, 1_000_000);`);
+    const done = run(
+      'both',
+      `const worker = new (require('node:worker_threads').Worker)(${JSON.stringify(worker)});
+       const ended = new Promise((resolve) => worker.once('exit', resolve));
+       await (${work})(NetDb, 0);
+       console.log(await ended);
+       const redex = new Redex({ persistentDir: ${JSON.stringify(directory)} });
+       const last = await TasksAdapter.open(redex, 3n, { persistent: true });
+       console.log(last.count(), last.snapshot().lastSeq, last.foldErrors());
+       await last.compact();
+       await redex.close();`,
+    );
+    const left = readdirSync(join(directory, 'cortex', 'tasks')).filter((name) => name.startsWith('~snapshot'));
+    rmSync(directory, { recursive: true, force: true });
+    expect([done.stderr, done.stdout]).toEqual(['', '0\n2000 1999n 0n\n']);
+    expect(left).toEqual(['~snapshot-00000000000000001999']);
   });
 });
 
