@@ -6,4 +6,5 @@ mod hash;
 mod identity;
 mod log;
 mod mesh;
+mod mesh_channels;
 mod record;

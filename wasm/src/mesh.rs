@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 
 /// See `RawMesh` in ts/src/backend/mesh.ts.
 #[wasm_bindgen]
-pub struct RawMesh(Port);
+pub struct RawMesh(pub(crate) Port);
 
 fn failed(text: &str) -> JsError {
     JsError::new(text)
@@ -133,6 +133,7 @@ impl RawMesh {
         let publish = Publish {
             channel_hash: channel_hash as u16,
             origin_hash,
+            priority: 0,
         };
         Ok(self.0.send(now as u64, handle, frames, count, partial, publish))
     }

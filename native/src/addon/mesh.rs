@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Longest batch that is copied into memory of JavaScript.
 const COPIED: usize = 16 << 10;
 
-enum Inner {
+pub(super) enum Inner {
     Udp(UdpNode),
     Driven(Box<Mutex<Port>>),
 }
@@ -23,15 +23,15 @@ enum Inner {
 /// See `RawMesh` in ts/src/backend/mesh.ts.
 #[napi]
 pub struct RawMesh {
-    inner: Inner,
-    socket_error: Mutex<Option<String>>,
+    pub(super) inner: Inner,
+    pub(super) socket_error: Mutex<Option<String>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn failed(text: impl Into<String>) -> Error {
+pub(super) fn failed(text: impl Into<String>) -> Error {
     Error::new(Status::GenericFailure, text.into())
 }
 
@@ -41,7 +41,7 @@ fn key(bytes: &[u8]) -> Result<[u8; 32]> {
         .map_err(|_| Error::new(Status::InvalidArg, "a key has 32 bytes"))
 }
 
-fn id(value: &BigInt) -> Result<u64> {
+pub(super) fn id(value: &BigInt) -> Result<u64> {
     match value.get_u64() {
         (false, value, true) => Ok(value),
         _ => Err(Error::new(Status::InvalidArg, "a 64-bit number is needed")),
@@ -91,6 +91,14 @@ impl RawMesh {
                 (count, _) => count,
             },
             Inner::Driven(port) => work(&mut lock(port), now as u64),
+        }
+    }
+
+    /// Changes a table; nothing is sent by it.
+    pub(super) fn set<T>(&self, work: impl FnOnce(&mut Port) -> T) -> T {
+        match &self.inner {
+            Inner::Udp(node) => node.set(work),
+            Inner::Driven(port) => work(&mut lock(port)),
         }
     }
 
@@ -263,6 +271,7 @@ impl RawMesh {
         let publish = Publish {
             channel_hash: channel_hash as u16,
             origin_hash,
+            priority: 0,
         };
         Ok(self.call_send(now, |port, now| {
             port.send(now, handle, frames, count, partial, publish)

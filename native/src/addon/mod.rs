@@ -7,4 +7,5 @@ pub mod identity;
 pub mod lock;
 pub mod log;
 pub mod mesh;
+pub mod mesh_channels;
 pub mod record;

@@ -530,6 +530,11 @@ impl UdpNode {
         work(&lock(&self.shared.port))
     }
 
+    /// Changes something that causes no sending.
+    pub fn set<T>(&self, work: impl FnOnce(&mut Port) -> T) -> T {
+        work(&mut lock(&self.shared.port))
+    }
+
     /// Monotonic microseconds of this node.
     pub fn now(&self) -> u64 {
         self.shared.now()

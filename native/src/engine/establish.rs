@@ -68,6 +68,7 @@ impl Engine {
             liveness: Liveness::Healthy,
             remote_static: new.remote_static,
             path,
+            unsolicited: 0,
             beyond_window: 0,
             strange: 0,
             sealed_at_last: 0,

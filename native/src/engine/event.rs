@@ -1,6 +1,7 @@
 //! What the engine tells its driver.
 
 use super::Link;
+use crate::packet::is_publish;
 use std::net::SocketAddr;
 
 /// Events of one packet, in order.
@@ -14,6 +15,8 @@ pub struct Delivery {
     pub sequence: u64,
     /// 0, or the subprotocol (also unknown ones arrive as plain events).
     pub subprotocol: u16,
+    /// Of a publish: the number of the channel that this node asked for; 0 = nobody did.
+    pub channel: u32,
     /// From the header; see [`Delivery::is_publish`].
     pub channel_hash: u16,
     /// From the header; 0 outside publishes.
@@ -27,9 +30,7 @@ pub struct Delivery {
 impl Delivery {
     /// Whether the header's channel hash is to be believed: 0.19.0 leaves stale ones in other packets (20 §10).
     pub fn is_publish(&self) -> bool {
-        self.subprotocol == 0
-            && self.stream_id >> 48 & 1 == 1
-            && u64::from(self.channel_hash) == self.stream_id & 0xffff
+        is_publish(self.subprotocol, self.stream_id, self.channel_hash)
     }
 }
 
@@ -222,6 +223,8 @@ pub struct Stats {
     pub inbound_dropped: u64,
     /// Messages of subprotocols dropped because nobody took them.
     pub messages_dropped: u64,
+    /// Packets of channels that nobody here asked for.
+    pub unsolicited: u64,
     /// Events with unknown subprotocols (delivered as plain events).
     pub unknown_subprotocol: u64,
     /// Control messages that could not be read.

@@ -80,9 +80,15 @@ impl Engine {
         }
         let inner = &bytes[ROUTE_LEN..];
         self.note_session(source, link, inner);
+        let Some(counts) = self.pass(route.dest, inner) else {
+            return;
+        };
         let mut out = self.out.buffer();
         out.extend_from_slice(&onward.encode());
         out.extend_from_slice(inner);
+        if counts {
+            Header::count_hop(&mut out[ROUTE_LEN..]);
+        }
         self.push_forward(source, link, out);
     }
 
@@ -117,16 +123,16 @@ impl Engine {
         let Some(link) = self.relayed.direct(self.now, header.session_id, source) else {
             return false;
         };
-        if !self.links.contains_key(&link) {
+        let Some(dest) = self.links.get(&link).copied() else {
             return false;
-        }
+        };
         if self.blocked.contains(&link) {
             self.out.stats.filtered += 1;
         } else if header.hop_count >= MAX_HOPS {
             self.out.stats.forward_ttl += 1;
         } else if !self.forwards.has_room(source) {
             self.out.stats.forward_full += 1;
-        } else {
+        } else if self.pass(dest, packet).is_some() {
             let mut out = self.out.buffer();
             // The hop count is the one byte of a header that a relay may change.
             let onward = Header {

@@ -10,6 +10,7 @@
 mod answer;
 mod beacon;
 mod bus;
+mod channels;
 mod config;
 mod connect;
 mod control;
@@ -29,6 +30,7 @@ mod send;
 mod timers;
 mod transmit;
 
+pub use channels::{Channels, PublishError, PublishOptions, PUBLISH_WINDOW};
 pub use config::{Config, SECOND};
 pub use connect::ConnectError;
 pub use event::{
@@ -77,6 +79,7 @@ pub struct Engine {
     graph: Graph,
     relayed: RelayedSessions,
     guard: Guard,
+    channels: Channels,
     connects: BTreeMap<u64, Connect>,
     accepts: BTreeMap<u64, Accept>,
     ephemerals: SeenEphemerals,
@@ -114,6 +117,7 @@ impl Engine {
             graph: Graph::default(),
             relayed: RelayedSessions::default(),
             guard: Guard::new(now),
+            channels: Channels::new(&seed),
             connects: BTreeMap::new(),
             accepts: BTreeMap::new(),
             ephemerals: SeenEphemerals::default(),
@@ -248,6 +252,7 @@ impl Engine {
             rtt_us: peer.rtt.measured(),
             mtu: peer.path.mtu(peer.relayed),
             session_id: peer.session.id(),
+            unsolicited: peer.unsolicited,
             in_flight: peer.congestion.in_flight(),
         })
     }

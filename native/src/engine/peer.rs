@@ -55,6 +55,8 @@ pub(super) struct Peer {
     pub sealed_at_last: u64,
     /// More was sent into its silence than a 0.19.0 window reaches: it may refuse everything from here on.
     pub outrun: bool,
+    /// Packets of channels that nobody here asked it for.
+    pub unsolicited: u64,
     /// When to call it again, and how often that was done.
     pub redial: Option<(u64, u32)>,
 }
@@ -95,6 +97,8 @@ pub struct PeerInfo {
     pub mtu: usize,
     /// Session id.
     pub session_id: u64,
+    /// Packets of channels that it published without being asked.
+    pub unsolicited: u64,
     /// Bytes of acknowledged traffic under way.
     pub in_flight: u64,
 }

@@ -212,6 +212,7 @@ impl Engine {
             stream_id: header.stream_id,
             sequence: header.sequence,
             subprotocol: header.subprotocol_id,
+            channel: 0,
             channel_hash: header.channel_hash,
             origin_hash: header.origin_hash,
             count,
@@ -273,7 +274,7 @@ impl Engine {
                 self.out.stats.inbound_dropped += u64::from(count);
             }
         }
-        for delivery in ready {
+        for mut delivery in ready {
             if known {
                 self.out.event(Event::Message(delivery));
                 continue;
@@ -281,8 +282,10 @@ impl Engine {
             if delivery.subprotocol != 0 {
                 self.out.stats.unknown_subprotocol += u64::from(delivery.count);
             }
-            if delivery.count > 0 {
+            if delivery.count > 0 && self.admit(&mut delivery) {
                 self.out.deliver(delivery);
+            } else {
+                self.out.recycle(delivery.frames);
             }
         }
         self.arm_stream(id, header.stream_id);

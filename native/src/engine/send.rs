@@ -39,6 +39,8 @@ pub struct Publish {
     pub channel_hash: u16,
     /// Low 32 bits of the sender's origin hash.
     pub origin_hash: u32,
+    /// Of the channel.
+    pub priority: u8,
 }
 
 /// Payload bytes of a packet whose datagram has at most `mtu` bytes.
@@ -244,6 +246,7 @@ impl Engine {
                 events,
                 channel_hash: publish.channel_hash,
                 origin_hash: publish.origin_hash,
+                priority: publish.priority,
                 subprotocol: subprotocol::EVENTS,
             };
             stream.credit.take(self.now, plain.cost());
@@ -341,6 +344,7 @@ impl Engine {
                 stream.credit.untake(origin.cost);
             }
         }
+        self.channels.note_unsent(origin.peer);
     }
 
     pub(super) fn mtu_to(&self, peer: u64) -> Option<usize> {

@@ -195,6 +195,7 @@ impl Engine {
             Next::Retained(sequence) => stream.sender.retained(*sequence),
         };
         let mut bytes = self.out.buffer();
+        let extended = peer.session.features().is_some();
         if let Some(plain) = plain {
             let low = stream.credit.window() > 0
                 && stream.credit.remaining() < u64::from(stream.credit.window() / 2);
@@ -211,6 +212,9 @@ impl Engine {
             }
             let header = Header {
                 flags: bits,
+                priority: plain.priority,
+                hop_ttl: if extended { DATA_TTL } else { 0 },
+                subnet_id: if extended { self.channels.subnet } else { 0 },
                 subprotocol_id: plain.subprotocol,
                 channel_hash: plain.channel_hash,
                 origin_hash: plain.origin_hash,

@@ -48,11 +48,11 @@ pub mod flags {
 pub struct Header {
     /// See [`flags`].
     pub flags: u8,
-    /// Sent as 0.
+    /// Of the channel on publishes, else 0. Nobody acts on it.
     pub priority: u8,
-    /// Sent as 0, unused: the routing header drives forwarding.
+    /// Gateways that may be passed; 0 toward 0.19.0. The routing header drives forwarding.
     pub hop_ttl: u8,
-    /// The only byte besides the nonce which the tag does not cover.
+    /// Gateways passed. The only byte besides the nonce which the tag does not cover.
     pub hop_count: u8,
     /// Sent as 0: there is no fragmentation.
     pub frag_flags: u8,
@@ -68,7 +68,7 @@ pub struct Header {
     pub stream_id: u64,
     /// Position in the stream.
     pub sequence: u64,
-    /// Sent as 0.
+    /// Of the sender; 0 toward 0.19.0.
     pub subnet_id: u32,
     /// Low 32 bits of the sender's origin hash on publishes.
     pub origin_hash: u32,
@@ -93,6 +93,11 @@ pub enum HeaderError {
     Version,
     /// `payload_len` or `event_count` above its limit.
     Limits,
+}
+
+/// Whether a packet's channel hash is to be believed: 0.19.0 leaves stale ones in packets of other kinds (20 §10).
+pub fn is_publish(subprotocol: u16, stream_id: u64, channel_hash: u16) -> bool {
+    subprotocol == 0 && stream_id >> 48 & 1 == 1 && u64::from(channel_hash) == stream_id & 0xffff
 }
 
 impl Header {
@@ -165,6 +170,18 @@ impl Header {
         out[at::HOP_COUNT] = 0;
         out[at::NONCE..].copy_from_slice(&header[at::SESSION..]);
         out
+    }
+
+    /// Whether this is a genuine publish: see [`is_publish`].
+    pub fn is_publish(&self) -> bool {
+        is_publish(self.subprotocol_id, self.stream_id, self.channel_hash)
+    }
+
+    /// Counts a gateway in an encoded packet.
+    pub fn count_hop(packet: &mut [u8]) {
+        if let Some(count) = packet.get_mut(at::HOP_COUNT) {
+            *count = count.saturating_add(1);
+        }
     }
 
     /// Send counter in the nonce. The nonce's prefix is not looked at: receivers rebuild it.

@@ -14,7 +14,7 @@ mod route;
 pub use classify::{classify, Datagram};
 pub use frames::{put_frame, Frames, FRAME_PREFIX};
 pub use grant::{Grant, Nack, GRANT_LEN, NACK_LEN};
-pub use header::{flags, Header, HeaderError, AAD_LEN, HEADER_LEN};
+pub use header::{flags, is_publish, Header, HeaderError, AAD_LEN, HEADER_LEN};
 pub use keepalive::{KeepAlive, KEEP_ALIVE_LEN};
 pub use offer::{Features, OFFER_LEN};
 pub use pingwave::{Health, Pingwave, Primary, PINGWAVE_LEN};

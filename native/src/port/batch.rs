@@ -23,9 +23,9 @@ pub mod kind {
     pub const ROOM: u8 = 7;
 }
 
-/// `kind u8 ‖ 0 u8 ‖ subprotocol u16 ‖ count u16 ‖ channel hash u16 ‖ origin hash u32 ‖ length u32 ‖ peer u64 ‖ stream u64 ‖ sequence u64 ‖ frames`
+/// `kind u8 ‖ 1 = genuine publish u8 ‖ subprotocol u16 ‖ count u16 ‖ channel hash u16 ‖ origin hash u32 ‖ length u32 ‖ peer u64 ‖ stream u64 ‖ sequence u64 ‖ channel u32 ‖ frames`
 pub fn put_delivery(kind: u8, delivery: &Delivery, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[kind, 0]);
+    out.extend_from_slice(&[kind, delivery.is_publish().into()]);
     out.extend_from_slice(&delivery.subprotocol.to_le_bytes());
     out.extend_from_slice(&delivery.count.to_le_bytes());
     out.extend_from_slice(&delivery.channel_hash.to_le_bytes());
@@ -34,11 +34,12 @@ pub fn put_delivery(kind: u8, delivery: &Delivery, out: &mut Vec<u8>) {
     out.extend_from_slice(&delivery.peer.to_le_bytes());
     out.extend_from_slice(&delivery.stream_id.to_le_bytes());
     out.extend_from_slice(&delivery.sequence.to_le_bytes());
+    out.extend_from_slice(&delivery.channel.to_le_bytes());
     out.extend_from_slice(&delivery.frames);
 }
 
 /// Bytes of a delivery before its frames.
-const DELIVERY_HEAD: usize = 40;
+const DELIVERY_HEAD: usize = 44;
 
 /// The packets of a batch of deliveries: stream id and events of each.
 pub fn deliveries(mut batch: &[u8]) -> impl Iterator<Item = (u64, Frames<'_>)> {

@@ -1,8 +1,10 @@
 //! The engine as flat calls and byte batches: what both doors to JavaScript have in common.
 
 mod batch;
+mod channels;
 
 pub use batch::deliveries;
+pub use channels::{outcome as publish_outcome, Fanout};
 
 use crate::crypto::Key;
 use crate::engine::{
@@ -321,8 +323,8 @@ impl Port {
             let comma = if out.len() > 1 { "," } else { "" };
             let _ = write!(
                 out,
-                "{comma}{{\"id\":\"{}\",\"address\":\"{}\",\"relayed\":{},\"state\":\"{state}\",\"protocol\":\"{protocol}\",\"rttMicros\":{rtt},\"mtu\":{}}}",
-                peer.id, peer.link, peer.relayed, peer.mtu
+                "{comma}{{\"id\":\"{}\",\"address\":\"{}\",\"relayed\":{},\"state\":\"{state}\",\"protocol\":\"{protocol}\",\"rttMicros\":{rtt},\"mtu\":{},\"unsolicited\":{}}}",
+                peer.id, peer.link, peer.relayed, peer.mtu, peer.unsolicited
             );
         }
         out.push(']');
@@ -347,6 +349,7 @@ impl Port {
     pub fn stats_json(&self) -> String {
         let s = self.engine.stats();
         let (events, bytes) = self.engine.inbound();
+        let (passed, kept) = self.engine.gateway_counts();
         let fields = [
             ("datagramsIn", s.datagrams_in),
             ("bytesIn", s.bytes_in),
@@ -369,6 +372,9 @@ impl Port {
             ("forwardLoop", s.forward_loop),
             ("inboundDropped", s.inbound_dropped),
             ("messagesDropped", s.messages_dropped),
+            ("unsolicited", s.unsolicited),
+            ("gatewayForwarded", passed),
+            ("gatewayDropped", kept),
             ("unknownSubprotocol", s.unknown_subprotocol),
             ("badControl", s.bad_control),
             ("keepAlivesDropped", s.keep_alives_dropped),

@@ -20,6 +20,8 @@ pub struct Plain {
     pub channel_hash: u16,
     /// Origin of a publish, else 0.
     pub origin_hash: u32,
+    /// Of a publish, else 0.
+    pub priority: u8,
     /// 0 = plain events.
     pub subprotocol: u16,
 }

@@ -83,6 +83,39 @@ export interface RawMesh {
   flushed(handle: number): number;
   /** Whether frames of so many bytes (the window at most) would be taken now: 1, or 0 and an event tells when to ask again; `REFUSED.notConnected`. */
   awaitRoom(now: number, handle: number, frames: number): number;
+  /** Grants a channel to a peer: the channel's number, for `publish`, while anybody is granted it; 0 when the guard is full. */
+  grantChannel(peer: bigint, channel: string): number;
+  /** Takes it back; `false` when it was not granted. */
+  revokeChannel(peer: bigint, channel: string): boolean;
+  /**
+   * Sends `count` events to all those peers that are granted the channel, all or none to each; to how many. What became of
+   * each is written to `outcomes` (native/src/port/channels.rs). `flags`: priority, then bit 8 = reliable, bit 9 = stop at
+   * the first failure.
+   */
+  publish(
+    now: number,
+    channel: number,
+    peers: BigUint64Array,
+    frames: Uint8Array,
+    length: number,
+    count: number,
+    flags: number,
+    outcomes: Int8Array,
+  ): number;
+  /** Own subnet and low half of the own origin hash, for headers. */
+  identify(subnet: number, originHash: number): void;
+  /** Expects a publish stream of a peer (0 = of any): its packets carry `tag`, 1..2^32−1. `false` when the table is full. */
+  expectChannel(publisher: bigint, stream: bigint, tag: number): boolean;
+  /** Ends it; `false` when it was not expected. */
+  forgetChannel(publisher: bigint, stream: bigint): boolean;
+  /** Whether publishes that are not expected are dropped instead of handed on without a tag. */
+  dropUnsolicited(drops: boolean): void;
+  /** Relays publishes by subnet, or all of them; `deniesUnknown`: nodes of unknown subnet get global channels only. */
+  setGateway(on: boolean, deniesUnknown: boolean): void;
+  /** What the gateway knows of a 16-bit channel hash: 0 subnet-local, 1 parent-visible, 2 exported, 3 global, else nothing. */
+  gatewayRule(channelHash: number, visibility: number, exports: Uint32Array): void;
+  /** Subnet of a node, for the gateway. */
+  gatewaySubnet(node: bigint, subnet: number | undefined): void;
   /** Sends without credit on stream 0 (`subprotocol` 0) or as messages of a subprotocol. */
   sendTo(now: number, peer: bigint, subprotocol: number, frames: Uint8Array, length: number, count: number): number;
   /** `[tx seq, rx seq, last activity µs, backpressure, credit, window, grants in, grants out, extended, lost]`. */

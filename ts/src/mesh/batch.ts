@@ -14,6 +14,10 @@ export interface Packet {
   readonly channelHash: number;
   /** Low 32 bits of the sender's origin hash on publishes. */
   readonly originHash: number;
+  /** Whether the channel's hash is to be believed. */
+  readonly isPublish: boolean;
+  /** On publishes, the number of the channel that this node expects there; 0 = none. */
+  readonly channel: number;
   /** The events, in order; views of the batch. */
   readonly events: Uint8Array[];
 }
@@ -34,7 +38,7 @@ export type Happening =
   | { readonly kind: 'room'; readonly peer: bigint; readonly stream: bigint }
   | { readonly kind: 'keep-alive'; readonly sender: bigint; readonly from: string };
 
-const PACKET_HEAD = 40;
+const PACKET_HEAD = 44;
 const SMALL_HEAD = 24;
 const text = new TextDecoder();
 
@@ -55,6 +59,8 @@ function readPacket(bytes: Uint8Array, view: DataView, at: number): { packet: Pa
     subprotocol: view.getUint16(at + 2, true),
     channelHash: view.getUint16(at + 6, true),
     originHash: view.getUint32(at + 8, true),
+    isPublish: view.getUint8(at + 1) === 1,
+    channel: view.getUint32(at + 40, true),
     events,
   };
   return { packet, next: at + PACKET_HEAD + length };
