@@ -50,8 +50,12 @@ pub(super) fn payload_limit(mtu: usize) -> usize {
 
 /// Whether plain events with these header fields may be added to a packet.
 fn is_like(plain: &Plain, publish: Publish) -> bool {
-    (plain.subprotocol, plain.channel_hash, plain.origin_hash)
-        == (subprotocol::EVENTS, publish.channel_hash, publish.origin_hash)
+    let of = Publish {
+        channel_hash: plain.channel_hash,
+        origin_hash: plain.origin_hash,
+        priority: plain.priority,
+    };
+    plain.subprotocol == subprotocol::EVENTS && of == publish
 }
 
 /// How many of the frames fit a packet that holds `filled` bytes in `events` frames: their bytes and number.

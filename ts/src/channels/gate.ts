@@ -30,7 +30,8 @@ export interface GatePeers {
 
 /** The data plane's list of who receives what. */
 export interface GateGuard {
-  grant(peer: bigint, channel: string): void;
+  /** `false`: no room for another grant. */
+  grant(peer: bigint, channel: string): boolean;
   revoke(peer: bigint, channel: string): void;
 }
 
@@ -46,7 +47,7 @@ export interface ChannelGateOptions {
   /** Entity of this node, the owner of its channels. */
   readonly ownEntity: Uint8Array;
   /** Subnet of this node. */
-  readonly ownSubnet: number;
+  readonly ownSubnet: () => number;
   /** Tags that this node announced last. */
   readonly ownTags: () => readonly string[];
   /** Peers of unknown subnet count as global (default), or are kept off everything that is not. */
@@ -108,8 +109,8 @@ export class ChannelGate {
       throttle.failed(peer, now);
       return reason;
     }
+    if (!guard.grant(peer, channel)) return 'too-many-channels';
     if (opener) this.#o.cache.insert(opener);
-    guard.grant(peer, channel);
     roster.add(channel, peer, queueGroup);
     throttle.clear(peer);
     return 'none';
@@ -173,6 +174,12 @@ export class ChannelGate {
     });
   }
 
+  /** Whether only requests change who receives a channel: not the time, a queue group's turn, or where somebody is. */
+  isSteady(channel: string): boolean {
+    const { requireToken, visibility = 'global' } = this.#o.registry.get(channel) ?? {};
+    return !requireToken && visibility === 'global' && !this.#o.roster.hasGroups(channel);
+  }
+
   /** Removes every member whose token is not valid any more; returns who left what. */
   sweep(): { peer: bigint; channel: string }[] {
     const { registry, roster, peers } = this.#o;
@@ -215,7 +222,7 @@ export class ChannelGate {
     const visibility = config.visibility ?? 'global';
     const subnet = peers.subnetOf(peer);
     if (subnet === undefined && unknownSubnet === 'deny' && visibility !== 'global') return false;
-    return isVisible(visibility, ownSubnet, subnet ?? 0, (config.exportTo ?? []).map(packSubnet));
+    return isVisible(visibility, ownSubnet(), subnet ?? 0, (config.exportTo ?? []).map(packSubnet));
   }
 
   /** `opener`: the presented token that opens the gate. */

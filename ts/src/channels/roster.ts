@@ -101,6 +101,11 @@ export class Roster {
     ];
   }
 
+  /** Whether a channel has queue groups. */
+  hasGroups(channel: string): boolean {
+    return (this.#channels.get(channel)?.groups.size ?? 0) > 0;
+  }
+
   /** Every membership; the roster may be changed while it is walked. */
   memberships(): { channel: string; peer: bigint }[] {
     return [...this.#peers].flatMap(([peer, channels]) => [...channels.keys()].map((channel) => ({ channel, peer })));

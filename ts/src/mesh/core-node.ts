@@ -31,7 +31,7 @@ export interface MeshConfig {
   capabilityGcIntervalMs?: number;
   /** Whether unsigned announcements are dropped. Default true. */
   requireSignedCapabilities?: boolean;
-  /** This node's subnet. Default global. */
+  /** This node's subnet. Default: what `subnetPolicy` derives from its own tags, else global. */
   subnet?: SubnetId;
   /** Derives the subnets of others from their tags. Default none. */
   subnetPolicy?: SubnetPolicy;
@@ -39,6 +39,8 @@ export interface MeshConfig {
   unknownSubnet?: 'global' | 'deny';
   /** + Publishes of channels that were not subscribed to: kept for `poll` (default), or dropped. */
   unsolicited?: 'queue' | 'drop';
+  /** + Whether this node, as a relay, keeps publishes within their visibility; see the guide on channels. Default false. */
+  subnetGateway?: boolean;
   /** + X25519 secret of 32 bytes that keeps the public key over restarts. Default: new for each node. */
   staticKey?: Uint8Array;
   /** + On both classes: `ip:port` under which this node is reached from outside. Default: found by probing peers. */
@@ -73,6 +75,8 @@ export interface PeerInfo {
   readonly rttMs?: number;
   /** Largest datagram sent to it, bytes. */
   readonly mtu: number;
+  /** Packets of channels that it published to this node without being asked, since its session began. */
+  readonly unsolicited: number;
 }
 
 /** What happened to a peer (+). */

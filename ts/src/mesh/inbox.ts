@@ -1,6 +1,6 @@
 /** Arrived events: for `poll`, and for any number of iterators. */
 
-import { type Packet, readPackets } from './batch.js';
+import { readPackets } from './batch.js';
 import type { MeshDriver } from './driver.js';
 
 /** One event as an iterator gives it. */
@@ -63,14 +63,6 @@ function wants({ channel, peer, streamId }: Selection, event: MeshEvent): boolea
   );
 }
 
-function isPublish(packet: Packet): boolean {
-  return (
-    packet.subprotocol === 0 &&
-    (packet.streamId & (1n << 48n)) !== 0n &&
-    BigInt(packet.channelHash) === (packet.streamId & 0xffffn)
-  );
-}
-
 /** Takes packets from the engine when somebody wants their events. */
 export class Inbox {
   readonly #driver: MeshDriver;
@@ -80,9 +72,7 @@ export class Inbox {
   #at = 0;
   #closed = false;
   /** The subscribed channel of a publish; `undefined` when it was not asked for. */
-  channelOf: (packet: Packet) => string | undefined = () => undefined;
-  /** Whether publishes that were not asked for are dropped instead of kept for `poll`. */
-  dropsUnsolicited = false;
+  channelOf: (tag: number) => string | undefined = () => undefined;
 
   constructor(driver: MeshDriver) {
     this.#driver = driver;
@@ -99,13 +89,12 @@ export class Inbox {
     for (const packet of readPackets(batch)) {
       const { peer: peerNodeId, streamId, sequence, events } = packet;
       taken += events.length;
-      if (!isPublish(packet)) {
+      if (!packet.isPublish) {
         let index = 0;
         for (const bytes of events) out.push({ peerNodeId, streamId, sequence, index: index++, bytes });
         continue;
       }
-      const channel = this.channelOf(packet);
-      if (channel === undefined && this.dropsUnsolicited) continue;
+      const channel = packet.channel === 0 ? undefined : this.channelOf(packet.channel);
       const publish = { channelHash: packet.channelHash, originHash: packet.originHash };
       const of = channel === undefined ? { publish } : { publish, channel };
       events.forEach((bytes, index) => {

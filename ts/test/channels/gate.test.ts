@@ -32,6 +32,8 @@ function node(config: Omit<ChannelConfig, 'name'> = {}, options: { unknownSubnet
     ownTags: [] as string[],
     granted: new Set<string>(),
     dropped: [] as string[],
+    /** Grants that the guard takes. */
+    room: Number.POSITIVE_INFINITY,
   };
   const registry = new ChannelRegistry();
   registry.register({ name: 'a/b', ...config });
@@ -48,11 +50,15 @@ function node(config: Omit<ChannelConfig, 'name'> = {}, options: { unknownSubnet
       subnetOf: (peer) => state.subnets.get(peer),
     },
     guard: {
-      grant: (peer, channel) => state.granted.add(`${peer} ${channel}`),
+      grant: (peer, channel) => {
+        if (state.granted.size >= state.room) return false;
+        state.granted.add(`${peer} ${channel}`);
+        return true;
+      },
       revoke: (peer, channel) => state.granted.delete(`${peer} ${channel}`),
     },
     ownEntity: owner.entityId,
-    ownSubnet: options.ownSubnet ?? 0,
+    ownSubnet: () => options.ownSubnet ?? 0,
     ownTags: () => state.ownTags,
     unknownSubnet: options.unknownSubnet,
     onDropped: (peer, channel, reason) => state.dropped.push(`${peer} ${channel} ${reason}`),
@@ -155,6 +161,28 @@ describe('subscribing', () => {
     expect([gate.subscribe(ALICE, 'c/1024'), gate.subscribe(ALICE, 'c/7')]).toEqual(['too-many-channels', 'none']);
     expect(gate.peerFailed(ALICE)).toHaveLength(1024);
     expect(gate.subscribe(ALICE, 'c/1024')).toBe('none');
+  });
+});
+
+describe('the guard', () => {
+  it('is asked before anybody is listed: what it has no room for is refused', () => {
+    const { gate, roster, state } = node();
+    state.room = 1;
+    expect([gate.subscribe(ALICE, 'a/b'), gate.subscribe(BOB, 'a/b')]).toEqual(['none', 'too-many-channels']);
+    expect([roster.has('a/b', BOB), gate.recipients('a/b')]).toEqual([false, [ALICE]]);
+  });
+
+  it('recipients are steady where neither time nor turns nor subnets decide', () => {
+    const { gate, registry } = node();
+    gate.subscribe(ALICE, 'a/b');
+    expect([gate.isSteady('a/b'), gate.isSteady('unregistered')]).toEqual([true, true]);
+    gate.subscribe(BOB, 'a/b', undefined, 'workers');
+    expect(gate.isSteady('a/b')).toBe(false);
+    gate.unsubscribe(BOB, 'a/b');
+    for (const change of [{ requireToken: true }, { visibility: 'subnet-local' as const }]) {
+      registry.register({ name: 'a/b', ...change });
+      expect(gate.isSteady('a/b')).toBe(false);
+    }
   });
 });
 

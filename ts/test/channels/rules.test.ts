@@ -50,14 +50,17 @@ function setUp() {
       subnetOf: () => undefined,
     },
     guard: {
-      grant: (peer, channel) => state.grants.add(`${peer} ${channel}`),
+      grant: (peer, channel) => {
+        state.grants.add(`${peer} ${channel}`);
+        return true;
+      },
       revoke: (peer, channel) => {
         state.log.push(`revoked ${roster.has(channel, peer) ? 'before' : 'after'} the roster`);
         state.grants.delete(`${peer} ${channel}`);
       },
     },
     ownEntity: owner.entityId,
-    ownSubnet: 0,
+    ownSubnet: () => 0,
     ownTags: () => [],
     monotonicMs: () => state.ms,
   });

@@ -91,9 +91,9 @@ describe('the gate', () => {
     cache,
     throttle: new AuthThrottle(),
     peers: { tagsOf: () => [], entityOf: () => guest.entityId, subnetOf: () => undefined },
-    guard: { grant: () => {}, revoke: () => {} },
+    guard: { grant: () => true, revoke: () => {} },
     ownEntity: owner.entityId,
-    ownSubnet: 0,
+    ownSubnet: () => 0,
     ownTags: () => [],
     onDropped: (_peer, channel, reason) => told.push(`${channel} ${reason}`),
   });

@@ -1,78 +1,30 @@
 import { describe, expect, it } from 'vitest';
-import { door } from '../../src/backend/choose.js';
 import { CALL, type RawMesh, REFUSED, RELIABILITY, WAITS } from '../../src/backend/mesh.js';
 import { readHappenings, readPackets } from '../../src/mesh/batch.js';
 import { frame } from '../../src/mesh/frames.js';
+import { EngineNet } from './engine-net.js';
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const bytes = (value: string) => new TextEncoder().encode(value);
 
-/** Two engines without sockets on a network in memory: links are numbers, time is a variable. */
-class Pair {
-  now = 1_000_000;
+/** Two engines and the link between them. */
+class Pair extends EngineNet {
   readonly a: RawMesh;
   readonly b: RawMesh;
-  /** Datagrams that are dropped; by index of all that were sent. */
-  drop: (index: number) => boolean = () => false;
-  #sent = 0;
 
   constructor(extension = 1) {
-    const options = [200, 1000, 5000, 1000, 1 << 20, extension];
-    const make = (id: bigint, fill: number) => {
-      const keys = new Uint8Array(96).fill(fill);
-      keys.fill(0x42, 0, 32);
-      return new door.RawMesh(this.now, id, keys, options);
-    };
-    this.a = make(0x1111n, 1);
-    this.b = make(0x2222n, 2);
-    this.a.start(this.now);
-    this.b.start(this.now);
+    super();
+    const [a, b] = [this.add(0x1111n, extension), this.add(0x2222n, extension)];
+    this.link('link:7', a, b);
+    [this.a, this.b] = [a.raw, b.raw];
   }
 
-  /** Moves datagrams until there are none. */
-  settle(): void {
-    for (let moved = true; moved; ) {
-      moved = false;
-      for (const [from, to] of [
-        [this.a, this.b],
-        [this.b, this.a],
-      ] as const) {
-        const batch = from.takeTransmits(this.now);
-        const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
-        for (let at = 0; at < batch.length; ) {
-          const head = view.getUint16(at, true);
-          const size = view.getUint16(at + 2, true);
-          expect(text(batch.subarray(at + 4, at + 4 + head))).toBe('link:7');
-          const start = at + 4 + head;
-          if (!this.drop(this.#sent++)) to.handleDatagram(this.now, 'link:7', batch.slice(start, start + size));
-          at = start + size;
-          moved = true;
-        }
-      }
-    }
-  }
-
-  /** Lets time pass. */
-  pass(micros: number): void {
-    const end = this.now + micros;
-    for (;;) {
-      this.settle();
-      const deadlines = [this.a.nextDeadline(), this.b.nextDeadline()].filter((at) => at >= 0 && at <= end);
-      if (deadlines.length === 0) break;
-      this.now = Math.max(this.now, Math.min(...deadlines));
-      this.a.handleTimeout(this.now);
-      this.b.handleTimeout(this.now);
-    }
-    this.now = end;
-  }
-
-  connect(): void {
-    const id = this.a.connect(this.now, CALL.auto, 'link:7', this.b.publicKey(), 0x2222n);
-    // Without the extension a started node answers the routed message only, which follows a second later.
-    this.pass(1_200_000);
-    expect(readHappenings(this.a.takeEvents())).toEqual([
+  join(): void {
+    const [a, b] = this.engines;
+    if (!a || !b) throw new Error('unreachable');
+    expect(this.connect(a, b, 'link:7')).toMatchObject([
       { kind: 'peer', peer: 0x2222n, change: 'joined' },
-      { kind: 'handshake', id, peer: 0x2222n, link: 'link:7' },
+      { kind: 'handshake', peer: 0x2222n, link: 'link:7' },
     ]);
   }
 }
@@ -80,7 +32,7 @@ class Pair {
 describe('the mesh engine', () => {
   it('connects, sends, receives; numbers and texts of its door', () => {
     const pair = new Pair();
-    pair.connect();
+    pair.join();
     expect(readHappenings(pair.b.takeEvents())).toEqual([{ kind: 'peer', peer: 0x1111n, change: 'joined' }]);
     const stream = pair.a.openStream(pair.now, 0x2222n, 5n, RELIABILITY.full, 65_536, 1);
     const { bytes: frames, length } = frame(['one', '', 'three'].map(bytes));
@@ -102,7 +54,7 @@ describe('the mesh engine', () => {
 
   it('sends of one moment share a packet: order, ids and credit to the byte', () => {
     const pair = new Pair();
-    pair.connect();
+    pair.join();
     const window = 1000;
     const stream = pair.a.openStream(pair.now, 0x2222n, 5n, RELIABILITY.full, window, 1);
     const send = (event: Uint8Array) => {
@@ -146,7 +98,7 @@ describe('the mesh engine', () => {
       [0, RELIABILITY.once],
     ] as const) {
       const pair = new Pair(extension);
-      pair.connect();
+      pair.join();
       const stream = pair.a.openStream(pair.now, 0x2222n, 5n, reliability, 65_536, 1);
       for (let n = 0; n < 3; n++) {
         const { bytes: frames, length } = frame([bytes(`event ${n}`)]);
@@ -164,7 +116,7 @@ describe('the mesh engine', () => {
 
   it('loses nothing on a reliable stream when every third datagram is lost', () => {
     const pair = new Pair();
-    pair.connect();
+    pair.join();
     pair.drop = (index) => index % 3 === 0;
     const stream = pair.a.openStream(pair.now, 0x2222n, 5n, RELIABILITY.full, 0, 1);
     const got: string[] = [];
@@ -182,7 +134,7 @@ describe('the mesh engine', () => {
 
   it('hands messages of subprotocols up as happenings, and refuses in numbers', () => {
     const pair = new Pair(0);
-    pair.connect();
+    pair.join();
     pair.b.takeEvents();
     const { bytes: frames, length } = frame([bytes('subscribe')]);
     expect(pair.a.sendTo(pair.now, 0x2222n, 0x0a00, frames, length, 1)).toBe(1);
@@ -200,7 +152,7 @@ describe('the mesh engine', () => {
 
   it('a learned route replaces a worse one, never one of a session, and never leads to the node itself', () => {
     const pair = new Pair();
-    pair.connect();
+    pair.join();
     const routes = () => JSON.parse(pair.a.routes()) as { id: string; nextHop: string; metric: number }[];
     const far = () => routes().find(({ id }) => id === '13107');
     pair.a.learnRoute(pair.now, 0x3333n, 'link:8', 4);
@@ -217,7 +169,7 @@ describe('the mesh engine', () => {
 
   it('shutdown says goodbye', () => {
     const pair = new Pair();
-    pair.connect();
+    pair.join();
     pair.b.takeEvents();
     pair.a.shutdown(pair.now);
     pair.settle();

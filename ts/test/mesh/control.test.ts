@@ -368,6 +368,7 @@ describe.each(['addon', 'wasm'] as const)('channels and discovery on %s', (backe
       return got.length > 0;
     });
     expect(got).toEqual(['unwanted']);
+    await until(() => strict.stats().unsolicited === 1);
     await lenient.subscribeChannel(publisher.nodeId(), 'a');
     await strict.subscribeChannel(publisher.nodeId(), 'a');
     await publisher.publish('a', Buffer.from('wanted'));
@@ -377,8 +378,11 @@ describe.each(['addon', 'wasm'] as const)('channels and discovery on %s', (backe
       strictly.push(...(await strict.poll(10)).map((event) => event.raw));
       return strictly.includes('wanted');
     });
-    // Classified when taken: 'unwanted' waited until then, and by then the channel was subscribed to, or it was dropped.
-    expect(lenient.stats().unsolicited).toBe(1);
+    expect(strictly).toEqual(['wanted']);
+    for (const node of [lenient, strict]) {
+      expect(node.stats().unsolicited).toBe(1);
+      expect(node.peers().map((peer) => [peer.id, peer.unsolicited])).toEqual([[publisher.nodeId(), 1]]);
+    }
   });
 
   it('subscriptions and announcements come back after a silence, and after the publisher was restarted', async () => {

@@ -16,18 +16,16 @@ import {
   type ScopeFilter,
 } from '../../capabilities/index.js';
 import { ChannelRate } from '../../channels/index.js';
-import { assignSubnet, type CompiledPolicy } from '../../subnets/index.js';
 import type { Packet } from '../batch.js';
 import type { ControlHost, PeerTable } from './host.js';
+import type { Subnets } from './subnets.js';
 
 /** Options of the service. */
 export interface CapabilityServiceOptions {
   /** Whether unsigned announcements are dropped; default true. */
   readonly requireSigned?: boolean;
-  /** Own subnet, packed. */
-  readonly ownSubnet: number;
-  /** Derives the subnets of others from what they announce. */
-  readonly policy?: CompiledPolicy | undefined;
+  /** Who is where, which follows from what is announced. */
+  readonly subnets: Subnets;
   /** Called when this node's own announcement was sent to all peers. */
   readonly onSent?: () => void;
 }
@@ -47,11 +45,11 @@ export class CapabilityService {
   readonly index: CapabilityIndex;
   readonly #host: ControlHost;
   readonly #peers: PeerTable;
-  readonly #options: CapabilityServiceOptions;
+  readonly #subnets: Subnets;
+  readonly #onSent: (() => void) | undefined;
   readonly #announcer: Announcer;
   readonly #intake: AnnouncementIntake;
   readonly #outbox: Outbox;
-  readonly #subnets = new Map<bigint, number>();
   readonly #rates = new Map<bigint, ChannelRate>();
   /** Last announcement that each session peer made of itself, to be restored when it was silent only for a while. */
   readonly #own = new Map<bigint, Uint8Array>();
@@ -66,13 +64,14 @@ export class CapabilityService {
   constructor(host: ControlHost, peers: PeerTable, options: CapabilityServiceOptions) {
     this.#host = host;
     this.#peers = peers;
-    this.#options = options;
-    const { ownSubnet, policy, requireSigned = true } = options;
+    const { subnets, requireSigned = true } = options;
+    this.#subnets = subnets;
+    this.#onSent = options.onSent;
     this.index = new CapabilityIndex({
       ownNodeId: host.nodeId,
       sameSubnet: (id) => {
-        const subnet = this.#subnets.get(id);
-        return subnet === undefined ? policy !== undefined : subnet === ownSubnet;
+        const subnet = subnets.of(id);
+        return subnet === undefined ? subnets.policy !== undefined : subnet === subnets.own;
       },
     });
     this.#intake = new AnnouncementIntake({ ownNodeId: host.nodeId, index: this.index, requireSigned });
@@ -139,7 +138,7 @@ export class CapabilityService {
 
   /** Subnet of a session peer, packed. */
   subnetOf(peer: bigint): number | undefined {
-    return this.#subnets.get(peer);
+    return this.#subnets.of(peer);
   }
 
   /** A session was made: the peer gets to know us, and whom we know. */
@@ -183,7 +182,7 @@ export class CapabilityService {
 
   #forget(peer: bigint): void {
     this.#intake.peerFailed(peer);
-    this.#subnets.delete(peer);
+    this.#subnets.forget(peer);
   }
 
   /** A silent peer speaks again, in the same session: it is known again, and it may have forgotten us. */
@@ -240,8 +239,7 @@ export class CapabilityService {
     const { announcement, forward, pins } = result;
     if (pins) {
       this.#own.set(from, Uint8Array.from(bytes));
-      const { policy } = this.#options;
-      if (policy) this.#subnets.set(from, assignSubnet(policy, announcement.tags));
+      this.#subnets.peerAnnounced(from, announcement.tags);
     }
     if (announcement.hopCount > 0) this.#learnRoute(announcement, from);
     if (forward && result.indexed) {
@@ -285,12 +283,13 @@ export class CapabilityService {
     const latest = this.#announcer.latest;
     if (latest && latest !== this.#indexed) {
       this.#indexed = latest;
+      this.#subnets.announced(latest.tags);
       this.index.index(localCopy(latest), true);
     }
     // Every session gets its copy, relayed ones too: only a node's own word proves who it is.
     if (bytes) {
       for (const peer of this.#peers.keys()) this.#outbox.add(peer, this.#host.nodeId, bytes);
-      this.#options.onSent?.();
+      this.#onSent?.();
     }
     this.#outbox.poll();
     this.#arm();

@@ -14,7 +14,7 @@ import {
 import { MeshringError, wrongType } from '../../errors.js';
 import { decodeToken, TokenCache } from '../../identity/index.js';
 import { platform } from '../../platform/node.js';
-import { compilePolicy, packSubnet, type SubnetId, type SubnetPolicy, unpackSubnet } from '../../subnets/index.js';
+import { type SubnetId, type SubnetPolicy, unpackSubnet } from '../../subnets/index.js';
 import type { Packet } from '../batch.js';
 import { checkInteger, checkU64 } from '../check.js';
 import type { PeerEvent } from '../core-node.js';
@@ -32,6 +32,7 @@ import {
   type SubscriberInfo,
 } from './publisher.js';
 import { Requests } from './requests.js';
+import { Subnets } from './subnets.js';
 import {
   type SubscribeRequest,
   type SubscriptionEvent,
@@ -49,6 +50,7 @@ export interface ControlConfig {
   subnetPolicy?: SubnetPolicy;
   unknownSubnet?: 'global' | 'deny';
   unsolicited?: 'queue' | 'drop';
+  subnetGateway?: boolean;
 }
 
 /** Options of an announcement (+). */
@@ -85,6 +87,7 @@ export class ControlPlane {
   readonly #requests: Requests;
   readonly #listeners = new Set<(event: SubscriptionEvent) => void>();
   readonly #notices = new Set<string>();
+  readonly subnets: Subnets;
   readonly #host: ControlHost;
   readonly #cache = new TokenCache();
   readonly #peers = new Map<bigint, ConnectedPeer>();
@@ -93,16 +96,15 @@ export class ControlPlane {
 
   constructor(host: ControlHost, config: ControlConfig = {}) {
     this.#host = host;
-    const ownSubnet = config.subnet ? packSubnet(config.subnet) : 0;
+    this.subnets = new Subnets(host, config);
     this.capabilities = new CapabilityService(host, this.#peers, {
       requireSigned: config.requireSignedCapabilities ?? true,
-      ownSubnet,
-      policy: config.subnetPolicy ? compilePolicy(config.subnetPolicy) : undefined,
+      subnets: this.subnets,
       onSent: () => this.#prefixes.announced(),
     });
     this.publisher = new Publisher(host, this.#peers, this.capabilities, {
       cache: this.#cache,
-      ownSubnet,
+      subnets: this.subnets,
       unknownSubnet: config.unknownSubnet,
     });
     this.#requests = new Requests(host, this.#peers);
@@ -120,8 +122,8 @@ export class ControlPlane {
     };
     this.subscriptions = new Subscriptions(host, this.#peers, this.#requests, emit);
     this.#prefixes = new Prefixes(host, this.#peers, this.#requests, this.subscriptions, emit);
-    host.inbox.channelOf = (packet) => this.subscriptions.channelOf(packet);
-    host.inbox.dropsUnsolicited = config.unsolicited === 'drop';
+    host.inbox.channelOf = (tag) => this.subscriptions.channelOf(tag);
+    host.raw.dropUnsolicited(config.unsolicited === 'drop');
     host.onMessage(MEMBERSHIP_SUBPROTOCOL, (packet) => this.#onMembership(packet));
     host.onPeer((event) => this.#onPeer(event));
     const gcMs = checkInteger('capabilityGcIntervalMs', config.capabilityGcIntervalMs, 0, 2 ** 31 - 1, 60_000);
@@ -161,7 +163,7 @@ export class ControlPlane {
   }
 
   peerSubnet(peer: bigint): SubnetId | undefined {
-    const packed = this.capabilities.subnetOf(checkU64('peerSubnet', 'peerNodeId', peer));
+    const packed = this.subnets.of(checkU64('peerSubnet', 'peerNodeId', peer));
     return packed === undefined ? undefined : { levels: unpackSubnet(packed) };
   }
 
@@ -286,7 +288,6 @@ export class ControlPlane {
       ...this.capabilities.stats(),
       membershipDropped: this.#badMembership,
       noticesLost: this.publisher.noticesLost,
-      unsolicited: this.subscriptions.unsolicited,
     };
   }
 

@@ -1,32 +1,30 @@
 /** The publishing end of channels: who subscribed, and what goes out to them (32 §3–§7, §9). */
 
-import { REFUSED, RELIABILITY } from '../../backend/mesh.js';
 import {
   AuthThrottle,
   type ChannelConfig,
   ChannelGate,
   ChannelRate,
   ChannelRegistry,
-  canonicalChannelHash,
   channelNameProblem,
   encodeExtension,
   encodeMembership,
   MEMBERSHIP_SUBPROTOCOL,
   type MembershipMessage,
-  publishStreamId,
   type RejectReason,
   Roster,
-  wireChannelHash,
 } from '../../channels/index.js';
-import { messageOf, wrongType } from '../../errors.js';
+import { wrongType } from '../../errors.js';
 import type { TokenCache } from '../../identity/index.js';
 import { checkInteger } from '../check.js';
-import { frame, MAX_EVENT_BYTES } from '../frames.js';
+import { MAX_EVENT_BYTES } from '../frames.js';
 import type { CapabilityService } from './capability-service.js';
 import { channelFailure } from './failure.js';
+import { Fanout, type Outgoing, type Recipients } from './fanout.js';
 import type { ControlHost, PeerTable } from './host.js';
 import { Interests } from './interests.js';
 import { Requests } from './requests.js';
+import type { Subnets } from './subnets.js';
 
 /** What happens when a subscriber cannot be reached. */
 export type OnFailure = 'best_effort' | 'fail_fast' | 'collect';
@@ -91,29 +89,10 @@ export interface ChannelStats {
 
 type Counters = { -readonly [K in Exclude<keyof ChannelStats, 'subscribers'>]: number };
 
-interface Delivery {
-  /** Number of the stream in the engine; absent before the first publish. */
-  handle: number | undefined;
-  delivered: number;
-  failed: number;
-  lastError: string | undefined;
-}
-
-interface Outgoing {
-  readonly wireHash: number;
-  readonly stream: bigint;
-  readonly to: Map<bigint, Delivery>;
-  rate: ChannelRate | undefined;
-}
-
 /** Answers remembered, so that a repeated request is answered and not counted again. */
 const MAX_ANSWERS = 1024;
 const RELIABILITIES = ['fire_and_forget', 'reliable'] as const;
 const FAILURE_POLICIES: readonly OnFailure[] = ['best_effort', 'fail_fast', 'collect'];
-const WINDOW_BYTES = 65_536;
-/** Frame, header and tag of an event that has a packet of its own. */
-const EVENT_OVERHEAD = 84;
-const LONGEST_WAIT_MS = 200;
 
 function checkName(method: string, name: unknown): string {
   if (typeof name !== 'string') throw wrongType(method, 'channel', name, 'a string', 'StringExpected');
@@ -125,8 +104,6 @@ function checkName(method: string, name: unknown): string {
 export { checkName as checkChannelName };
 
 const hex = (id: bigint): string => `0x${id.toString(16)}`;
-
-const failed = (text: string): string => `connection error: publish: ${text}`;
 
 function oneOf<T extends string>(value: unknown, allowed: readonly T[], what: string, byDefault: T): T {
   if (value === undefined || value === null) return byDefault;
@@ -148,25 +125,14 @@ function noCounts(): Counters {
   };
 }
 
-/** How many payloads, from the first on, fit half a window, and at least one. */
-function partOf(payloads: readonly Uint8Array[]): number {
-  let bytes = 0;
-  const end = payloads.findIndex(({ length }) => {
-    bytes += length + EVENT_OVERHEAD;
-    return bytes > WINDOW_BYTES / 2;
-  });
-  return end < 0 ? payloads.length : Math.max(1, end);
-}
-
 /** Registry, roster, gate and the sends of one node. */
 export class Publisher {
   readonly registry = new ChannelRegistry();
   readonly #roster = new Roster();
   readonly #gate: ChannelGate;
   readonly #host: ControlHost;
-  /** Low 32 bits of the origin hash, for the packets' headers. */
-  readonly #origin: number;
-  readonly #outgoing = new Map<string, Outgoing>();
+  readonly #fanout: Fanout;
+  readonly #subnets: Subnets;
   readonly #answers = new Map<string, RejectReason>();
   /** Memberships of peers that fell silent, to be given back when the same session speaks again. */
   readonly #silent = new Map<bigint, { channel: string; queueGroup: string | undefined }[]>();
@@ -183,24 +149,22 @@ export class Publisher {
     host: ControlHost,
     peers: PeerTable,
     capabilities: CapabilityService,
-    options: { cache: TokenCache; ownSubnet: number; unknownSubnet?: 'global' | 'deny' | undefined },
+    options: { cache: TokenCache; subnets: Subnets; unknownSubnet?: 'global' | 'deny' | undefined },
   ) {
     this.#host = host;
     this.#peers = peers;
     this.notices = new Requests(host, peers);
-    this.#origin = Number(host.originHash & 0xffff_ffffn);
+    this.#fanout = new Fanout(host);
+    this.#subnets = options.subnets;
     this.#gate = new ChannelGate({
       registry: this.registry,
       roster: this.#roster,
       throttle: new AuthThrottle(),
       peers: capabilities,
-      guard: {
-        grant: (peer, channel) => this.#grant(peer, channel),
-        revoke: (peer, channel) => this.#revoke(peer, channel),
-      },
+      guard: this.#fanout,
       cache: options.cache,
       ownEntity: host.entityId,
-      ownSubnet: options.ownSubnet,
+      ownSubnet: () => options.subnets.own,
       ownTags: () => capabilities.ownTags(),
       onDropped: (peer, channel, reason) => this.#onDropped(peer, channel, reason),
       ...(options.unknownSubnet ? { unknownSubnet: options.unknownSubnet } : {}),
@@ -217,8 +181,8 @@ export class Publisher {
     const { name } = config;
     const known = this.registry.get(name) !== undefined;
     this.registry.register(config);
-    const out = this.#outgoing.get(name);
-    if (out) out.rate = undefined;
+    this.#fanout.reset(name);
+    this.#subnets.channelChanged(name, config);
     if (!this.#counters.has(name)) this.#counters.set(name, noCounts());
     if (known) this.#gate.recheck(name);
     this.interests.registered(name);
@@ -229,6 +193,7 @@ export class Publisher {
     if (!this.registry.unregister(name)) return false;
     this.#counters.delete(name);
     this.#gate.close(name);
+    this.#subnets.channelChanged(name, undefined);
     return true;
   }
 
@@ -246,7 +211,7 @@ export class Publisher {
   /** Subscribers of a channel. */
   subscribers(name: string): SubscriberInfo[] {
     return this.#roster.membersOf(name).map(({ peer, queueGroup }) => {
-      const { delivered = 0, failed = 0, lastError } = this.#outgoing.get(name)?.to.get(peer) ?? {};
+      const { delivered = 0, failed = 0, lastError } = this.#fanout.get(name)?.to.get(peer) ?? {};
       return {
         nodeId: peer,
         ...(queueGroup === undefined ? {} : { queueGroup }),
@@ -304,16 +269,16 @@ export class Publisher {
       if (counters) counters.denied += 1;
       throw channelFailure('publish-denied', 'connection error: channel: publish denied by channel ACL');
     }
-    const out = this.#outgoing.get(channel);
-    const recipients = this.#gate.recipients(channel).filter((peer) => out?.to.has(peer));
-    const report: PublishReport = { attempted: recipients.length, delivered: 0, errors: [] };
-    const { maxRatePps } = registered ?? {};
-    if (out && recipients.length > 0 && maxRatePps !== undefined) {
+    const out = this.#fanout.get(channel);
+    const recipients = out && this.#recipients(out, channel);
+    const attempted = recipients?.ids.length ?? 0;
+    const report: PublishReport = { attempted, delivered: 0, errors: [] };
+    const { maxRatePps, priority = 0 } = registered ?? {};
+    if (out && attempted > 0 && maxRatePps !== undefined) {
       const now = performance.now();
       out.rate ??= new ChannelRate(maxRatePps, now);
       // A full bucket serves any number of subscribers, else the many would never get anything.
-      const packets = Math.min(recipients.length * payloads.length, maxRatePps);
-      if (!out.rate.take(packets, now)) {
+      if (!out.rate.take(Math.min(attempted * payloads.length, maxRatePps), now)) {
         if (counters) counters.rateLimited += 1;
         throw channelFailure('rate-limited', 'rate limited');
       }
@@ -322,35 +287,10 @@ export class Publisher {
       counters.published += payloads.length;
       for (const { length } of payloads) counters.publishedBytes += length;
     }
-    if (!out || recipients.length === 0 || payloads.length === 0) return report;
-    const reliable = reliability === 'reliable';
-    const settle = (peer: bigint, failure: string | undefined) => {
-      const delivery = out.to.get(peer);
-      const what = failure === undefined ? 'delivered' : 'failed';
-      if (delivery) delivery[what] += payloads.length;
-      if (counters) counters[what] += payloads.length;
-      if (failure === undefined) {
-        report.delivered += 1;
-        return;
-      }
-      report.errors.push({ nodeId: peer, message: failure });
-      if (delivery) delivery.lastError = failure;
-    };
-    // What waits is sent after the call has returned: the caller may use its buffers again.
-    let copies: Uint8Array[] | undefined;
-    const waiting: Promise<void>[] = [];
-    for (const peer of recipients) {
-      const failure = this.#send(out, peer, payloads, reliable);
-      if (waits && failure?.endsWith('backpressured')) {
-        copies ??= payloads.map((payload) => new Uint8Array(payload));
-        const sent = this.#sendPatiently(out, channel, peer, copies, reliable).then((late) => settle(peer, late));
-        if (onFailure === 'fail_fast') await sent;
-        else waiting.push(sent);
-      } else settle(peer, failure);
-      if (onFailure === 'fail_fast' && report.errors.length > 0) break;
-    }
-    this.#host.driver.flush();
-    await Promise.all(waiting);
+    if (!out || !recipients || attempted === 0 || payloads.length === 0) return report;
+    const passage = { reliable: reliability === 'reliable', priority, stops: onFailure === 'fail_fast', waits };
+    const waiting = this.#fanout.publish(out, recipients, payloads, passage, { report, counters });
+    if (waiting) await waiting;
     const [first] = report.errors;
     if (onFailure === 'best_effort' && report.delivered === 0 && first) {
       throw channelFailure(
@@ -361,35 +301,12 @@ export class Publisher {
     return report;
   }
 
-  /** Sends as soon as there is credit, in parts when the whole never fits; the text of the failure, if any. */
-  async #sendPatiently(
-    out: Outgoing,
-    channel: string,
-    peer: bigint,
-    payloads: readonly Uint8Array[],
-    reliable: boolean,
-  ): Promise<string | undefined> {
-    const done = this.#host.hold();
-    try {
-      let rest = payloads;
-      for (let wait = 5; ; wait = Math.min(LONGEST_WAIT_MS, 2 * wait)) {
-        this.#host.driver.flush();
-        await new Promise((resolve) => setTimeout(resolve, wait));
-        this.#host.check();
-        if (!this.#roster.has(channel, peer)) return failed(`stream ${hex(out.stream)} closed`);
-        for (;;) {
-          const part = rest.slice(0, partOf(rest));
-          const failure = this.#send(out, peer, part, reliable);
-          if (failure?.endsWith('backpressured')) break;
-          if (failure !== undefined) return failure;
-          rest = rest.slice(part.length);
-          if (rest.length === 0) return undefined;
-          wait = 5;
-        }
-      }
-    } finally {
-      done();
-    }
+  /** Who gets the next publish: found out each time only where time, turns or subnets change it. */
+  #recipients(out: Outgoing, channel: string): Recipients {
+    if (out.fixed) return out.fixed;
+    const recipients = this.#fanout.recipients(out, this.#gate.recipients(channel));
+    if (this.#gate.isSteady(channel)) out.fixed = recipients;
+    return recipients;
   }
 
   #onDropped(peer: bigint, channel: string, reason: RejectReason): void {
@@ -421,14 +338,10 @@ export class Publisher {
     for (const { channel, queueGroup } of lost) this.#gate.restore(peer, channel, queueGroup);
   }
 
-  /** A new session: streams of the old one are gone, what it asks for it asks for again. */
+  /** A new session: what it asks for it asks for again. */
   peerJoined(peer: bigint): void {
     this.#silent.delete(peer);
     this.interests.forget(peer);
-    for (const channel of this.#roster.channelsOf(peer)) {
-      const delivery = this.#outgoing.get(channel)?.to.get(peer);
-      if (delivery) delivery.handle = undefined;
-    }
   }
 
   /** A session ended. */
@@ -441,52 +354,5 @@ export class Publisher {
   /** Removes members whose token is not valid any more. */
   sweep(): void {
     this.#gate.sweep();
-  }
-
-  #grant(peer: bigint, channel: string): void {
-    let out = this.#outgoing.get(channel);
-    if (!out) {
-      const hash = canonicalChannelHash(channel);
-      out = { wireHash: wireChannelHash(hash), stream: publishStreamId(hash), to: new Map(), rate: undefined };
-      this.#outgoing.set(channel, out);
-    }
-    if (!out.to.has(peer)) out.to.set(peer, { handle: undefined, delivered: 0, failed: 0, lastError: undefined });
-  }
-
-  #revoke(peer: bigint, channel: string): void {
-    const out = this.#outgoing.get(channel);
-    out?.to.delete(peer);
-    if (out?.to.size === 0) this.#outgoing.delete(channel);
-  }
-
-  /** Sends to one subscriber; the text of the failure, if any. */
-  #send(out: Outgoing, peer: bigint, payloads: readonly Uint8Array[], reliable: boolean): string | undefined {
-    const { driver, raw } = this.#host;
-    const delivery = out.to.get(peer);
-    if (!delivery) return failed(`stream ${hex(out.stream)} closed`);
-    for (let attempt = 0; ; attempt++) {
-      if (delivery.handle === undefined) {
-        try {
-          const reliability = reliable ? RELIABILITY.full : RELIABILITY.once;
-          delivery.handle = raw.openStream(driver.now(), peer, out.stream, reliability, WINDOW_BYTES, 1);
-        } catch (error) {
-          const word = messageOf(error);
-          return failed(
-            word === 'no-session'
-              ? `no session for subscriber ${hex(peer)}`
-              : `stream ${hex(out.stream)} refused (${word})`,
-          );
-        }
-      }
-      const { bytes, length } = frame(payloads);
-      const count = payloads.length;
-      const sent = raw.send(driver.now(), delivery.handle, bytes, length, count, false, out.wireHash, this.#origin);
-      if (sent === count) return undefined;
-      if (sent === REFUSED.backpressure) return failed(`stream ${hex(out.stream)} backpressured`);
-      if (sent === REFUSED.socket) return `connection error: publish send failed: ${raw.socketError?.()}`;
-      // The stream was closed, idle or of an older session: opened anew once.
-      delivery.handle = undefined;
-      if (attempt > 0) return failed(`stream ${hex(out.stream)} closed`);
-    }
   }
 }

@@ -1,10 +1,10 @@
 /** The subscribing end of channels: requests, what is wanted over reconnects, and what arrives (32 §4, §8). */
 
-import { canonicalChannelHash, encodeMembership, publishStreamId, type RejectReason } from '../../channels/index.js';
+import { encodeMembership, type RejectReason } from '../../channels/index.js';
 import { messageOf } from '../../errors.js';
 import { Backoff } from '../../flow/index.js';
 import type { DecodedToken } from '../../identity/index.js';
-import type { Packet } from '../batch.js';
+import { ExpectedChannels } from './expected.js';
 import { rejection } from './failure.js';
 import type { ControlHost, PeerTable } from './host.js';
 import { later, type Requests } from './requests.js';
@@ -91,16 +91,14 @@ export class Subscriptions {
   readonly #wanted = new Map<string, Wanted>();
   /** Channels that are being asked for, and why the publisher has taken this node off one of them meanwhile. */
   readonly #asking = new Map<string, { asked: number; dropped: RejectReason | undefined }>();
-  /** Channel by publish stream, by publisher: what may reach a channel's iterators. */
-  readonly #inbound = new Map<bigint, Map<bigint, string>>();
-  /** Packets of channels that were not subscribed to. */
-  unsolicited = 0;
+  readonly #expected: ExpectedChannels;
 
   constructor(host: ControlHost, peers: PeerTable, requests: Requests, emit: (event: SubscriptionEvent) => void) {
     this.#host = host;
     this.#peers = peers;
     this.#requests = requests;
     this.#emit = emit;
+    this.#expected = new ExpectedChannels(host);
   }
 
   /** Subscribes; rejects with the reason of the refusal. */
@@ -135,7 +133,7 @@ export class Subscriptions {
     if (by.kind === 'caller') wanted.explicit = true;
     else if (by.kind === 'iteration') wanted.iterations += 1;
     else wanted.prefixes.add(by.prefix);
-    this.#expect(publisher, channel);
+    this.#expected.expect(publisher, channel);
     this.#accepted(wanted, presented);
   }
 
@@ -184,11 +182,9 @@ export class Subscriptions {
     }));
   }
 
-  /** The channel of a genuine publish that was subscribed to. */
-  channelOf(packet: Packet): string | undefined {
-    const channel = this.#inbound.get(packet.peer)?.get(packet.streamId);
-    if (channel === undefined) this.unsolicited += 1;
-    return channel;
+  /** The channel behind the number of a packet that the engine let through. */
+  channelOf(tag: number): string | undefined {
+    return this.#expected.nameOf(tag);
   }
 
   /** The publisher has taken this node off a channel. */
@@ -301,19 +297,7 @@ export class Subscriptions {
   #forget(publisher: bigint, channel: string): void {
     clearTimeout(this.#wanted.get(key(publisher, channel))?.timer);
     this.#wanted.delete(key(publisher, channel));
-    const streams = this.#inbound.get(publisher);
-    streams?.delete(publishStreamId(canonicalChannelHash(channel)));
-    if (streams?.size === 0) this.#inbound.delete(publisher);
-  }
-
-  /** What the publisher sends may arrive before its answer. */
-  #expect(publisher: bigint, channel: string): void {
-    let streams = this.#inbound.get(publisher);
-    if (!streams) {
-      streams = new Map();
-      this.#inbound.set(publisher, streams);
-    }
-    streams.set(publishStreamId(canonicalChannelHash(channel)), channel);
+    this.#expected.forget(publisher, channel);
   }
 
   /** Asks to subscribe; resolves with the token that was presented. */
@@ -325,7 +309,8 @@ export class Subscriptions {
   ): Promise<DecodedToken | undefined> {
     const found = this.#peers.has(publisher) ? tokensOf(source, channel) : [];
     const token = fittingToken(found instanceof Promise ? await found : found, channel, this.#host.entityId);
-    this.#expect(publisher, channel);
+    // What the publisher sends may arrive before its answer.
+    this.#expected.expect(publisher, channel);
     const asking = this.#asking.get(key(publisher, channel)) ?? { asked: 0, dropped: undefined };
     this.#asking.set(key(publisher, channel), asking);
     asking.asked += 1;

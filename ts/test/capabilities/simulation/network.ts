@@ -1,7 +1,9 @@
 import type { RawMesh } from '../../../src/backend/mesh.js';
+import { canonicalChannelHash, publishStreamId, wireChannelHash } from '../../../src/channels/index.js';
 import { Identity } from '../../../src/identity.js';
 import type { Packet } from '../../../src/mesh/batch.js';
 import { ControlPlane } from '../../../src/mesh/control/control-plane.js';
+import { PUBLISHED } from '../../../src/mesh/control/fanout.js';
 import type { ControlHost } from '../../../src/mesh/control/host.js';
 import type { PeerEvent, PeerInfo } from '../../../src/mesh/core-node.js';
 import { Inbox } from '../../../src/mesh/inbox.js';
@@ -48,8 +50,6 @@ class Link {
   }
 }
 
-const RAW_METHODS = { openStream: 0, send: 0, closeStream: 0, learnRoute: 0, takeDeliveries: 0, block: 0 };
-
 /** A node: the control plane is the real one, sessions and sockets are the network's. */
 export class SimNode implements ControlHost {
   readonly nodeId: bigint;
@@ -67,7 +67,10 @@ export class SimNode implements ControlHost {
   readonly #handlers = new Map<number, (packet: Packet) => void>();
   readonly #peerListeners = new Set<(event: PeerEvent) => void>();
   readonly #closeListeners = new Set<() => void>();
-  readonly #streams: { peer: bigint; stream: bigint; link: Link }[] = [];
+  /** Channels that were granted to somebody, by their number less one. */
+  readonly #granted: { channel: string; peers: Set<bigint> }[] = [];
+  /** Numbers of expected channels, by publisher and stream. */
+  readonly #expected = new Map<string, number>();
 
   constructor(
     network: Network,
@@ -78,27 +81,23 @@ export class SimNode implements ControlHost {
     this.nodeId = identity.nodeId;
     this.entityId = identity.entityId;
     this.originHash = identity.originHash;
-    const engine: { [M in keyof typeof RAW_METHODS]?: unknown } = {
-      openStream: (_now: number, peer: bigint, stream: bigint) => {
-        const link = this.links.get(peer);
-        if (!link) throw new Error('no-session');
-        return this.#streams.push({ peer, stream, link }) - 1;
+    const engine: Partial<RawMesh> = {
+      grantChannel: (peer, channel) => this.#grant(peer, channel),
+      revokeChannel: (peer, channel) =>
+        this.#granted.find((granted) => granted.channel === channel)?.peers.delete(peer) ?? false,
+      publish: (_now, channel, peers, frames, length, _count, _flags, outcomes) => {
+        for (const [at, peer] of peers.entries()) outcomes[at] = this.#publish(channel, peer, frames.slice(0, length));
+        return outcomes.filter((outcome) => outcome === 0).length;
       },
-      send: (
-        _now: number,
-        handle: number,
-        frames: Uint8Array,
-        length: number,
-        count: number,
-        _: boolean,
-        hash: number,
-      ) => this.#publish(handle, frames.slice(0, length), count, hash),
+      expectChannel: (publisher, stream, tag) => this.#expected.set(`${publisher}:${stream}`, tag) !== undefined,
+      forgetChannel: (publisher, stream) => this.#expected.delete(`${publisher}:${stream}`),
+      dropUnsolicited: () => {},
+      identify: () => {},
       learnRoute: () => {},
       takeDeliveries: () => new Uint8Array(),
-      closeStream: () => {},
       block: () => {},
     };
-    this.raw = engine as unknown as RawMesh;
+    this.raw = engine as RawMesh;
     this.driver = { now: () => network.time.now * 1000, flush: () => {} };
     const unused = { datagrams: false, flushSoon: () => {} };
     this.inbox = new Inbox({
@@ -149,6 +148,8 @@ export class SimNode implements ControlHost {
       subprotocol,
       channelHash: 0,
       originHash: 0,
+      isPublish: false,
+      channel: 0,
     };
     this.#network.send(
       { link, from: this, to: link.other(this), packet: { ...packet, events: [message] } },
@@ -157,26 +158,38 @@ export class SimNode implements ControlHost {
     return true;
   }
 
-  #publish(handle: number, frames: Uint8Array, count: number, channelHash: number): number {
-    const stream = this.#streams[handle];
-    if (!stream || this.links.get(stream.peer) !== stream.link) return -2;
+  #grant(peer: bigint, channel: string): number {
+    let at = this.#granted.findIndex((granted) => granted.channel === channel);
+    if (at < 0) at = this.#granted.push({ channel, peers: new Set() }) - 1;
+    this.#granted[at]?.peers.add(peer);
+    return at + 1;
+  }
+
+  #publish(number: number, peer: bigint, frames: Uint8Array): number {
+    const granted = this.#granted[number - 1];
+    if (!granted?.peers.has(peer)) return PUBLISHED.notGranted;
+    const link = this.links.get(peer);
+    if (!link) return PUBLISHED.noSession;
+    const hash = canonicalChannelHash(granted.channel);
     const packet = {
       peer: this.nodeId,
-      streamId: stream.stream,
+      streamId: publishStreamId(hash),
       sequence: 0n,
       subprotocol: 0,
-      channelHash,
+      channelHash: wireChannelHash(hash),
       originHash: 0,
+      isPublish: true,
+      channel: 0,
       events: [frames],
     };
-    this.#network.send({ link: stream.link, from: this, to: stream.link.other(this), packet }, stream.link.reliable);
-    return count;
+    this.#network.send({ link, from: this, to: link.other(this), packet }, link.reliable);
+    return PUBLISHED.sent;
   }
 
   /** A packet arrives. */
   take(packet: Packet): void {
     if (packet.subprotocol !== 0) this.#handlers.get(packet.subprotocol)?.(packet);
-    else if (this.inbox.channelOf(packet) !== undefined)
+    else if (this.inbox.channelOf(this.#expected.get(`${packet.peer}:${packet.streamId}`) ?? 0) !== undefined)
       this.received.set(packet.peer, (this.received.get(packet.peer) ?? 0) + 1);
   }
 
@@ -190,6 +203,7 @@ export class SimNode implements ControlHost {
       relayed: false,
       protocol: link.reliable ? 'meshring' : 'net-0.19',
       mtu: 1200,
+      unsolicited: 0,
     };
     const event = { type, id: other.nodeId, ...(type === 'left' ? {} : { peer }) };
     for (const listener of this.#peerListeners) listener(event);
