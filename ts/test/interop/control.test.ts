@@ -5,6 +5,7 @@ import { MeshNode } from '../../src/mesh.js';
 import { NetNode } from '../../src/node.js';
 import { LivePeer } from './live-peer.js';
 import { peerMissing } from './python.js';
+import { Tap } from './tap.js';
 
 const PSK = '42'.repeat(32);
 const SEED = 7;
@@ -41,7 +42,8 @@ describe.skipIf(peerMissing)('channels and discovery with the published peer', (
     return node;
   }
 
-  async function theirs(seed = 9): Promise<Theirs> {
+  /** `options`: further ones of its constructor, in its own words. */
+  async function theirs(seed = 9, options: object = {}): Promise<Theirs> {
     const peer = new LivePeer();
     peers.push(peer);
     const probe = await MeshNode.create({ bindAddr: '127.0.0.1:0', psk: PSK });
@@ -50,9 +52,9 @@ describe.skipIf(peerMissing)('channels and discovery with the published peer', (
     const made = await peer.run<{ key: string; id: string }>(
       `global node, ident
 ident = net.Identity.from_seed(bytes([given["seed"]]) * 32)
-node = net.NetMesh(given["address"], given["psk"], num_shards=1, identity_seed=bytes([given["seed"]]) * 32)
+node = net.NetMesh(given["address"], given["psk"], num_shards=1, identity_seed=bytes([given["seed"]]) * 32, **given["options"])
 answer = {"key": node.public_key, "id": str(node.node_id)}`,
-      { address, psk: PSK, seed },
+      { address, psk: PSK, seed, options },
     );
     return { peer, address, key: made.key, id: BigInt(made.id) };
   }
@@ -279,5 +281,73 @@ node.register_channel("token", require_token=True)`);
     await until(() => node.peerSubnet(them.id)?.levels[0] === 3);
     await theySubscribe(them, node, 'local');
     expect(await node.publish('local', Buffer.from('x'))).toMatchObject({ delivered: 1 });
+  });
+
+  it('subnets: it keeps us out of what our tags do not let us see', async () => {
+    const policy = { rules: [{ tag_prefix: 'region:', level: 0, values: { us: 3, eu: 4 } }] };
+    const [local, foreign] = [await ours(), await ours()];
+    const them = await theirs(9, { subnet: [3], subnet_policy: policy });
+    await join(them, local, foreign);
+    const names = ['subnet-local', 'parent-visible', 'exported', 'global'];
+    for (const name of names) {
+      await them.peer.run('node.register_channel(given, visibility=given)', name);
+    }
+    await local.announceCapabilities({ tags: ['region:us'] });
+    await foreign.announceCapabilities({ tags: ['region:eu'] });
+    for (const tag of ['region:us', 'region:eu']) await until(async () => (await theyFind(them, tag)).length === 1);
+    const seenBy = async (node: MeshNode) => {
+      const seen: string[] = [];
+      for (const name of names) {
+        await node.subscribeChannel(them.id, name).then(
+          () => seen.push(name),
+          (error: Error) => expect(error.message).toBe('channel: unauthorized'),
+        );
+      }
+      return seen;
+    };
+    expect(await seenBy(local)).toEqual(['subnet-local', 'parent-visible', 'global']);
+    expect(await seenBy(foreign)).toEqual(['global']);
+    const messages = local.subscribe('subnet-local');
+    expect(await theyPublish(them, 'subnet-local', 'near')).toEqual({ attempted: 1, delivered: 1 });
+    expect((await messages.next()).value?.payload.toString()).toBe('near');
+    expect(await theyPublish(them, 'global', 'all')).toEqual({ attempted: 2, delivered: 2 });
+  });
+
+  it('a publish has the same header from both, priority apart', async () => {
+    const node = await ours({ identitySeed: Buffer.alloc(32, SEED) });
+    const them = await theirs();
+    const tap = await Tap.open(them.address);
+    try {
+      await join({ ...them, address: tap.address }, node);
+      await them.peer.run('node.register_channel("sensors/temp", priority=9)');
+      node.registerChannel({ name: 'sensors/temp', priority: 9, reliable: true });
+      await node.subscribeChannel(them.id, 'sensors/temp');
+      await theySubscribe(them, node, 'sensors/temp');
+      await theyPublish(them, 'sensors/temp', 'theirs');
+      await node.publish('sensors/temp', Buffer.from('ours'));
+      const stream = 0xe477434ef307172dn;
+      const publishesIn = (list: Buffer[]) =>
+        list.filter(
+          (bytes) => bytes.length > 64 && bytes.readUInt16LE(8) === 0 && bytes.readBigUInt64LE(32) === stream,
+        );
+      await until(() => publishesIn(tap.fromTarget).length > 0 && publishesIn(tap.toTarget).length > 0);
+      const head = ([bytes]: Buffer[]) => ({
+        flags: bytes?.readUInt8(3),
+        priority: bytes?.readUInt8(4),
+        hops: bytes?.readUInt16LE(5),
+        channel: bytes?.readUInt16LE(10),
+        sequence: bytes?.readBigUInt64LE(40),
+        subnet: bytes?.readUInt32LE(48),
+        origin: bytes?.readUInt32LE(52),
+        fragments: bytes?.readUInt32LE(56),
+        events: bytes?.readUInt16LE(62),
+      });
+      const common = { hops: 0, channel: 0x172d, sequence: 0n, subnet: 0, fragments: 0, events: 1 };
+      const origin = (seed: number) => Number(Identity.fromSeed(Buffer.alloc(32, seed)).originHash & 0xffff_ffffn);
+      expect(head(publishesIn(tap.fromTarget))).toEqual({ ...common, flags: 0, priority: 0, origin: origin(9) });
+      expect(head(publishesIn(tap.toTarget))).toEqual({ ...common, flags: 1, priority: 9, origin: origin(SEED) });
+    } finally {
+      tap.close();
+    }
   });
 });
