@@ -11,7 +11,9 @@ import {
   type SocketAddress,
 } from '../../src/mesh/nat/address.js';
 import { classify, pairAction } from '../../src/mesh/nat/classify.js';
+import type { NatHost } from '../../src/mesh/nat/host.js';
 import { decodeRendezvous, encodeRendezvous, type Rendezvous } from '../../src/mesh/nat/messages.js';
+import { Traversal } from '../../src/mesh/nat/traversal.js';
 import { Waiters } from '../../src/mesh/nat/waiters.js';
 import nat from '../vectors/nat-messages.json';
 
@@ -102,6 +104,51 @@ describe('classes', () => {
 
   it.each(nat.pairAction)('$local and $remote: $action', ({ local, remote, action }) => {
     expect(pairAction(local as NatClass, remote as NatClass)).toBe(action.replace('single-', '').replace('-punch', ''));
+  });
+});
+
+describe('without datagrams', () => {
+  const id = 7n;
+  const nothing = () => () => {};
+  const host: NatHost = {
+    nodeId: 1n,
+    raw: { sendKeepAlive: () => {}, expectKeepAlive: () => false, tryPath: () => false },
+    driver: { address: 'link:1', datagrams: false, now: () => 0, flush: () => {} },
+    closed: false,
+    check: () => {},
+    catchUp: () => {},
+    hold: nothing,
+    sendMessage: () => false,
+    onMessage: nothing,
+    onPeer: nothing,
+    onKeepAlive: nothing,
+    onClose: nothing,
+    connect: () => Promise.reject(new Error('not to be called')),
+  };
+  const traversal = new Traversal(host, { setNat: () => {}, get: () => undefined });
+
+  it('what is known can be asked, all else is unsupported', async () => {
+    traversal.start();
+    expect([traversal.natType(), traversal.reflexAddr(), traversal.peerNatType(id)]).toEqual([
+      'unknown',
+      null,
+      'unknown',
+    ]);
+    expect(traversal.traversalStats()).toEqual({ punchesAttempted: 0n, punchesSucceeded: 0n, relayFallbacks: 0n });
+    const calls: (() => unknown)[] = [
+      () => traversal.probeReflex(id),
+      () => traversal.reclassifyNat(),
+      () => traversal.connectDirect(id, new Uint8Array(32), id),
+      () => traversal.setReflexOverride('192.0.2.1:1'),
+      () => traversal.clearReflexOverride(),
+    ];
+    for (const call of calls) {
+      await expect((async () => call())()).rejects.toMatchObject({
+        message: 'traversal: unsupported',
+        kind: 'traversal',
+        traversal: 'unsupported',
+      });
+    }
   });
 });
 

@@ -95,6 +95,17 @@ describe.each(['addon', 'wasm'] as const)('mesh nodes on %s', (backend) => {
     expect(await ended).toBe('MeshNode has been shut down');
   });
 
+  it('a packet costs its events, four bytes for each and eighty for itself', async () => {
+    const [a, b] = await pair();
+    cut(a, b);
+    const stream = a.openStream(b.nodeId(), { streamId: 9n, windowBytes: 256 });
+    await a.sendOnStream(stream, [Buffer.from('hello')]);
+    expect(a.streamStats(b.nodeId(), 9n)).toMatchObject({ txCreditRemaining: 256 - 89, txSeq: 1n });
+    await expect(a.sendOnStream(stream, [Buffer.alloc(84)])).rejects.toThrow('stream would block');
+    await a.sendOnStream(stream, [Buffer.alloc(83)]);
+    expect(a.streamStats(b.nodeId(), 9n)).toMatchObject({ txCreditRemaining: 0, txSeq: 2n, backpressureEvents: 1n });
+  });
+
   it('a blocked send takes the credit when it comes, and the events as they were at the call', async () => {
     const [a, b] = await pair();
     const stream = a.openStream(b.nodeId(), { streamId: 5n, reliability: 'reliable', windowBytes: 10_000 });
