@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { decodeKept, keptSeq } from '../cortex/kept.js';
@@ -7,6 +7,7 @@ import { readConfig } from '../redex/config.js';
 import { type Appended, LogFollower } from '../redex/follow.js';
 import {
   channelName,
+  content,
   findChannels,
   type LogDamage,
   type LogEntry,
@@ -90,7 +91,10 @@ function keptStates(path: string): { through: string | null; damage: LogDamage[]
     const seq = keptSeq(name);
     if (seq === undefined) continue;
     const file = join(path, name);
-    if (decodeKept(readFileSync(file)) !== undefined) through = String(seq);
+    const whole = decodeKept(content(file)) !== undefined;
+    // The next compaction removes it.
+    if (!existsSync(file)) continue;
+    if (whole) through = String(seq);
     else damage.push({ file, offset: 0, record: 0, seq: String(seq), reason: 'checksum of a compacted state' });
   }
   return { through, damage };

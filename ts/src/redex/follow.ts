@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { door } from '../backend/choose.js';
 import {
@@ -41,7 +41,8 @@ export class LogFollower {
   more(): Appended {
     const { path, generation } = this.#files;
     const idx = join(generation, 'idx');
-    if (liveGeneration(path) === generation && existsSync(idx) && statSync(idx).size >= this.#records * RECORD) {
+    const size = statSync(idx, { throwIfNoEntry: false })?.size ?? 0;
+    if (liveGeneration(path) === generation && size >= this.#records * RECORD) {
       return this.#page(generation);
     }
     const files = readLogFiles(path);
@@ -55,7 +56,7 @@ export class LogFollower {
   #page(generation: string): Appended {
     const [idxFile, datFile, tsFile] = [join(generation, 'idx'), join(generation, 'dat'), join(generation, 'ts')];
     const idx = content(idxFile, this.#records * RECORD, PAGE * RECORD);
-    const datEnd = idx.length > 0 && existsSync(datFile) ? statSync(datFile).size : 0;
+    const datEnd = statSync(datFile, { throwIfNoEntry: false })?.size ?? 0;
     // Complete records: room ahead, and what is being appended, point behind the end of `dat`.
     let count = 0;
     let [low, high] = [Number.MAX_VALUE, 0];

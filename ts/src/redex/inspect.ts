@@ -84,10 +84,20 @@ export function liveGeneration(path: string): string {
   return join(path, highest);
 }
 
+/** Descriptor of a file, or undefined when it is missing: a compaction may remove it at any moment. */
+function opened(file: string): number | undefined {
+  try {
+    return openSync(file, 'r');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 /** Reads a part of a file: less where it ends, nothing where it is missing. `read` is told how many bytes came. */
 export function content(file: string, from = 0, most = Number.MAX_VALUE, read?: (bytes: number) => void): Uint8Array {
-  if (!existsSync(file)) return new Uint8Array(0);
-  const fd = openSync(file, 'r');
+  const fd = opened(file);
+  if (fd === undefined) return new Uint8Array(0);
   try {
     const stat = fstatSync(fd);
     const bytes = Buffer.allocUnsafe(stat.isFile() ? Math.max(0, Math.min(stat.size - from, most)) : 0);
