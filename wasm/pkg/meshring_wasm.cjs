@@ -823,6 +823,24 @@ class RawMesh {
   }
   /**
    * See the door.
+   * @param {boolean} drops
+   */
+  dropUnsolicited(drops) {
+    wasm.rawmesh_dropUnsolicited(this.__wbg_ptr, drops);
+  }
+  /**
+   * See the door.
+   * @param {bigint} publisher
+   * @param {bigint} stream
+   * @param {number} tag
+   * @returns {boolean}
+   */
+  expectChannel(publisher, stream, tag) {
+    const ret = wasm.rawmesh_expectChannel(this.__wbg_ptr, publisher, stream, tag);
+    return ret !== 0;
+  }
+  /**
+   * See the door.
    * @param {string} link
    * @param {bigint | null} [sender]
    * @returns {boolean}
@@ -842,6 +860,50 @@ class RawMesh {
   flushed(handle) {
     const ret = wasm.rawmesh_flushed(this.__wbg_ptr, handle);
     return ret;
+  }
+  /**
+   * See the door.
+   * @param {bigint} publisher
+   * @param {bigint} stream
+   * @returns {boolean}
+   */
+  forgetChannel(publisher, stream) {
+    const ret = wasm.rawmesh_forgetChannel(this.__wbg_ptr, publisher, stream);
+    return ret !== 0;
+  }
+  /**
+   * See the door.
+   * @param {number} channel_hash
+   * @param {number} visibility
+   * @param {Uint32Array | number[]} exports
+   */
+  gatewayRule(channel_hash, visibility, exports) {
+    const val2 = +channel_hash;
+    const val3 = +visibility;
+    const ptr0 = passArray32ToWasm0(exports, wasm.__wbindgen_malloc);
+    const len0 = WASM_VECTOR_LEN;
+    wasm.rawmesh_gatewayRule(this.__wbg_ptr, val2, val3, ptr0, len0);
+  }
+  /**
+   * See the door.
+   * @param {bigint} node
+   * @param {number | null} [subnet]
+   */
+  gatewaySubnet(node, subnet) {
+    wasm.rawmesh_gatewaySubnet(this.__wbg_ptr, node, isLikeNone(subnet) ? Number.MAX_SAFE_INTEGER : subnet >>> 0);
+  }
+  /**
+   * See the door.
+   * @param {bigint} peer
+   * @param {string} channel
+   * @returns {number}
+   */
+  grantChannel(peer, channel) {
+    const val2 = BigInt.asIntN(64, peer);
+    const ptr0 = passStringToWasm0(channel, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.rawmesh_grantChannel(this.__wbg_ptr, val2, ptr0, len0);
+    return ret >>> 0;
   }
   /**
    * See the door.
@@ -877,6 +939,14 @@ class RawMesh {
    */
   handleTimeout(now) {
     wasm.rawmesh_handleTimeout(this.__wbg_ptr, now);
+  }
+  /**
+   * See the door.
+   * @param {number} subnet
+   * @param {number} origin_hash
+   */
+  identify(subnet, origin_hash) {
+    wasm.rawmesh_identify(this.__wbg_ptr, subnet, origin_hash);
   }
   /**
    * See the door.
@@ -1006,6 +1076,63 @@ class RawMesh {
     var v1 = getArrayU8FromWasm0(ret[0], ret[1]).slice();
     wasm.__wbindgen_free(ret[0], ret[1] * 1, 1);
     return v1;
+  }
+  /**
+   * See the door.
+   * @param {number} now
+   * @param {number} channel
+   * @param {BigUint64Array | bigint[]} peers
+   * @param {Uint8Array | number[]} frames
+   * @param {number} length
+   * @param {number} count
+   * @param {number} flags
+   * @param {Int8Array} outcomes
+   * @returns {number}
+   */
+  publish(now, channel, peers, frames, length, count, flags, outcomes) {
+    const val4 = +now;
+    const val5 = +channel;
+    const val6 = +length;
+    const val7 = +count;
+    const val8 = +flags;
+    let ptr0, len0, ptr1, len1, ptr2, len2;
+    try {
+      ptr0 = passArray64ToWasm0(peers, wasm.__wbindgen_malloc);
+      len0 = WASM_VECTOR_LEN;
+      ptr1 = passArray8ToWasm0(frames, wasm.__wbindgen_malloc);
+      len1 = WASM_VECTOR_LEN;
+      ptr2 = passArray8ToWasm0(outcomes, wasm.__wbindgen_malloc);
+      len2 = WASM_VECTOR_LEN;
+    } catch (e) {
+      if (ptr2) {
+        wasm.__wbindgen_free(ptr2, len2 * 1, 1);
+      }
+      if (ptr1) {
+        wasm.__wbindgen_free(ptr1, len1 * 1, 1);
+      }
+      if (ptr0) {
+        wasm.__wbindgen_free(ptr0, len0 * 8, 8);
+      }
+      throw e;
+    }
+    const ret = wasm.rawmesh_publish(this.__wbg_ptr, val4, val5, ptr0, len0, ptr1, len1, val6, val7, val8, ptr2, len2, outcomes);
+    if (ret[2]) {
+      throw takeFromExternrefTable0(ret[1]);
+    }
+    return ret[0] >>> 0;
+  }
+  /**
+   * See the door.
+   * @param {bigint} peer
+   * @param {string} channel
+   * @returns {boolean}
+   */
+  revokeChannel(peer, channel) {
+    const val2 = BigInt.asIntN(64, peer);
+    const ptr0 = passStringToWasm0(channel, wasm.__wbindgen_malloc, wasm.__wbindgen_realloc);
+    const len0 = WASM_VECTOR_LEN;
+    const ret = wasm.rawmesh_revokeChannel(this.__wbg_ptr, val2, ptr0, len0);
+    return ret !== 0;
   }
   /**
    * See the door.
@@ -1141,6 +1268,14 @@ class RawMesh {
       throw takeFromExternrefTable0(ret[1]);
     }
     return ret[0];
+  }
+  /**
+   * See the door.
+   * @param {boolean} on
+   * @param {boolean} denies_unknown
+   */
+  setGateway(on, denies_unknown) {
+    wasm.rawmesh_setGateway(this.__wbg_ptr, on, denies_unknown);
   }
   /**
    * See the door.
@@ -1556,6 +1691,9 @@ function __wbg_get_imports() {
     __wbg_Error_208446807d0d1e30: function(arg0, arg1) {
       const ret = Error(getStringFromWasm0(arg0, arg1));
       return ret;
+    },
+    __wbg___wbindgen_copy_to_typed_array_680b191e71920dc1: function(arg0, arg1, arg2) {
+      new Uint8Array(arg2.buffer, arg2.byteOffset, arg2.byteLength).set(getArrayU8FromWasm0(arg0, arg1));
     },
     __wbg___wbindgen_debug_string_f249a2a76caa9a55: function(arg0, arg1) {
       const ret = debugString(arg1);

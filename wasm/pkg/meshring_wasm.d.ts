@@ -300,6 +300,14 @@ export class RawMesh {
     /**
      * See the door.
      */
+    dropUnsolicited(drops: boolean): void;
+    /**
+     * See the door.
+     */
+    expectChannel(publisher: bigint, stream: bigint, tag: number): boolean;
+    /**
+     * See the door.
+     */
     expectKeepAlive(link: string, sender?: bigint | null): boolean;
     /**
      * See the door.
@@ -308,11 +316,31 @@ export class RawMesh {
     /**
      * See the door.
      */
+    forgetChannel(publisher: bigint, stream: bigint): boolean;
+    /**
+     * See the door.
+     */
+    gatewayRule(channel_hash: number, visibility: number, exports: Uint32Array | number[]): void;
+    /**
+     * See the door.
+     */
+    gatewaySubnet(node: bigint, subnet?: number | null): void;
+    /**
+     * See the door.
+     */
+    grantChannel(peer: bigint, channel: string): number;
+    /**
+     * See the door.
+     */
     handleDatagram(now: number, link: string, bytes: Uint8Array | number[]): void;
     /**
      * See the door.
      */
     handleTimeout(now: number): void;
+    /**
+     * See the door.
+     */
+    identify(subnet: number, origin_hash: number): void;
     /**
      * See the door.
      */
@@ -352,6 +380,14 @@ export class RawMesh {
     /**
      * See the door.
      */
+    publish(now: number, channel: number, peers: BigUint64Array | bigint[], frames: Uint8Array | number[], length: number, count: number, flags: number, outcomes: Int8Array): number;
+    /**
+     * See the door.
+     */
+    revokeChannel(peer: bigint, channel: string): boolean;
+    /**
+     * See the door.
+     */
     routes(): string;
     /**
      * See the door.
@@ -373,6 +409,10 @@ export class RawMesh {
      * See the door.
      */
     send(now: number, handle: number, frames: Uint8Array | number[], length: number, count: number, partial: boolean, channel_hash: number, origin_hash: number): number;
+    /**
+     * See the door.
+     */
+    setGateway(on: boolean, denies_unknown: boolean): void;
     /**
      * See the door.
      */
@@ -594,10 +634,17 @@ export interface InitOutput {
     readonly rawmesh_connect: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: bigint) => [number, number, number];
     readonly rawmesh_disconnect: (a: number, b: number, c: bigint) => number;
     readonly rawmesh_discoveredNodes: (a: number) => number;
+    readonly rawmesh_dropUnsolicited: (a: number, b: number) => void;
+    readonly rawmesh_expectChannel: (a: number, b: bigint, c: bigint, d: number) => number;
     readonly rawmesh_expectKeepAlive: (a: number, b: number, c: number, d: number, e: bigint) => number;
     readonly rawmesh_flushed: (a: number, b: number) => number;
+    readonly rawmesh_forgetChannel: (a: number, b: bigint, c: bigint) => number;
+    readonly rawmesh_gatewayRule: (a: number, b: number, c: number, d: number, e: number) => void;
+    readonly rawmesh_gatewaySubnet: (a: number, b: bigint, c: number) => void;
+    readonly rawmesh_grantChannel: (a: number, b: bigint, c: number, d: number) => number;
     readonly rawmesh_handleDatagram: (a: number, b: number, c: number, d: number, e: number, f: number) => [number, number];
     readonly rawmesh_handleTimeout: (a: number, b: number) => void;
+    readonly rawmesh_identify: (a: number, b: number, c: number) => void;
     readonly rawmesh_isDrained: (a: number) => number;
     readonly rawmesh_learnRoute: (a: number, b: number, c: bigint, d: number, e: number, f: number) => [number, number];
     readonly rawmesh_new: (a: number, b: bigint, c: number, d: number, e: number, f: number) => [number, number, number];
@@ -607,12 +654,15 @@ export interface InitOutput {
     readonly rawmesh_peerCount: (a: number) => number;
     readonly rawmesh_peers: (a: number) => [number, number];
     readonly rawmesh_publicKey: (a: number) => [number, number];
+    readonly rawmesh_publish: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: any) => [number, number, number];
+    readonly rawmesh_revokeChannel: (a: number, b: bigint, c: number, d: number) => number;
     readonly rawmesh_routes: (a: number) => [number, number];
     readonly rawmesh_send: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number) => [number, number, number];
     readonly rawmesh_sendBatch: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => number;
     readonly rawmesh_sendKeepAlive: (a: number, b: number, c: number, d: number) => [number, number];
     readonly rawmesh_sendSoon: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => [number, number, number];
     readonly rawmesh_sendTo: (a: number, b: number, c: bigint, d: number, e: number, f: number, g: number, h: number) => [number, number, number];
+    readonly rawmesh_setGateway: (a: number, b: number, c: number) => void;
     readonly rawmesh_setWallClock: (a: number, b: number) => void;
     readonly rawmesh_shutdown: (a: number, b: number) => void;
     readonly rawmesh_start: (a: number, b: number) => void;
