@@ -115,6 +115,38 @@ describe('who was known', () => {
     }
   });
 
+  it('stays known while another peer floods: 2000 announcements a second are looked at, the others counted', async () => {
+    const [victim, flooder, friend] = [node(1), node(2), node(3)];
+    link(victim, flooder);
+    link(victim, friend);
+    await time.pass(1000);
+    const { nodeId, entityId } = flooder.identity;
+    const about = {
+      nodeId,
+      entityId,
+      version: 1n,
+      timestampNs: 1n,
+      ttlSecs: 300,
+      tags: ['x'],
+      metadata: new Map(),
+      hopCount: 0,
+    };
+    // Copies of what was seen cost little and are not counted, unless they are too many.
+    const copy = encodeAnnouncement(signAnnouncement(about, flooder.identity));
+    const ROUNDS = 50;
+    for (let n = 0; n < ROUNDS; n++) {
+      for (let i = 0; i < 400; i++) flooder.sendMessage(victim.nodeId, ANNOUNCEMENT_SUBPROTOCOL, copy);
+      await time.pass(10);
+    }
+    void friend.control.announce({ tags: ['n3', 'again'] });
+    await time.pass(12_000);
+    // 2000 at once and as many a second for half a second.
+    expect(victim.control.stats().announcementsDropped).toBeGreaterThan(ROUNDS * 400 - 3500);
+    expect(victim.control.stats().announcementsDropped).toBeLessThan(ROUNDS * 400 - 2500);
+    expect(victim.control.findNodes({ requireTags: ['again'] })).toEqual([friend.nodeId]);
+    expect(victim.control.stats().nodesIndexed).toBe(3);
+  });
+
   it('is known to peers that acknowledge nothing, in spite of loss', async () => {
     network.plainShare = 1;
     network.loss = 0.1;
