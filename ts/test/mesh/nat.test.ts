@@ -208,6 +208,33 @@ describe.each(['addon', 'wasm'] as const)('NAT traversal on %s', (backend) => {
     expect(() => a.natType()).toThrow('MeshNode has been shut down');
   });
 
+  it('introductions that nobody asked for: few, on time, and to hosts', async () => {
+    const [a, b] = [await make(), await make()];
+    await join(a, b);
+    const { encodeRendezvous, RENDEZVOUS_SUBPROTOCOL } = await import('../../src/mesh/nat/messages.js');
+    const { parseAddress } = await import('../../src/mesh/nat/address.js');
+    const target = createSocket('udp4').bind(0, '127.0.0.1');
+    sockets.push(target);
+    await once(target, 'listening');
+    const heard: Buffer[] = [];
+    target.on('message', (bytes) => heard.push(bytes));
+    const introduce = (address: string, inMs: number) => {
+      const reflex = parseAddress(address);
+      if (!reflex) throw new Error('unreachable');
+      const message = encodeRendezvous({ kind: 'introduce', peer: 5n, reflex, fireAtMs: BigInt(Date.now() + inMs) });
+      NetMesh.coreOf(a).sendMessage(b.nodeId(), RENDEZVOUS_SUBPROTOCOL, message);
+    };
+    introduce('224.0.0.1:9', 0);
+    introduce(`127.0.0.1:${target.address().port}`, 60_000);
+    introduce(`127.0.0.1:${target.address().port}`, 0);
+    // The second within a second is one too many, wherever it leads.
+    introduce('127.0.0.1:9', 0);
+    await until(() => heard.length === 3);
+    await until(() => b.stats().traversalRefused === 3);
+    expect(new Set(heard.map((bytes) => bytes.subarray(0, 2).toString('hex')))).toEqual(new Set(['5048']));
+    expect(heard.map((bytes) => bytes.readBigUInt64LE(2))).toEqual(new Array(3).fill(b.nodeId()));
+  });
+
   it('a shutdown ends a meeting', async () => {
     const [a, hub, c] = await trio();
     NetMesh.controlOf(c).capabilities.setNat('cone', await silence());

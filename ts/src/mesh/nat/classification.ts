@@ -1,5 +1,6 @@
 /** The class and public address of this node: found by probing peers, or told (33 A4). */
 import type { NatClass } from '../../capabilities/index.js';
+import type { PeerInfo } from '../core-node.js';
 import { classify } from './classify.js';
 import type { NatHost, PeerTable } from './host.js';
 import type { Reflex } from './reflex.js';
@@ -87,9 +88,14 @@ export class Classification {
     return this.#sweep;
   }
 
+  /** Peers that can be asked. */
+  #able(): PeerInfo[] {
+    return [...this.#peers.values()].filter((peer) => !peer.relayed && peer.state !== 'failed');
+  }
+
   /** Peers to ask: others each time, and at different hosts where there are such. */
   #chosen(): bigint[] {
-    const direct = [...this.#peers.values()].filter((peer) => !peer.relayed && peer.state !== 'failed');
+    const direct = this.#able();
     if (direct.length < PROBED) return [];
     const at = this.#sweeps++ % direct.length;
     const [first, ...others] = [...direct.slice(at), ...direct.slice(0, at)];
@@ -135,7 +141,7 @@ export class Classification {
 
   async #tick(): Promise<void> {
     this.#timer = undefined;
-    const enough = this.#chosen().length > 0;
+    const enough = this.#able().length >= PROBED;
     const answers = await this.sweep();
     if (answers >= PROBED) this.#again = DEADLINE_MS;
     // With too few peers the next one that comes begins the sweep.

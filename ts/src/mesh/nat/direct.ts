@@ -94,10 +94,12 @@ export class Direct {
   }
 
   async #punch(call: DirectCall): Promise<DirectPath> {
-    const meeting = await this.#unlessAborted(
-      this.#parts.meeting.meet(call.target, call.coordinator, await this.#ownReflex(call.coordinator)),
-      call,
-    );
+    const reflex = await this.#unlessAborted(this.#ownReflex(call.coordinator), call);
+    const met = this.#parts.meeting.meet(call.target, call.coordinator, reflex);
+    const meeting = await this.#unlessAborted(met, call).catch((error: unknown) => {
+      void met.then((late) => late?.cancel());
+      throw error;
+    });
     if (!meeting) return this.#relay(call);
     this.#attempted += 1n;
     try {
