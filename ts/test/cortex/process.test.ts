@@ -190,18 +190,21 @@ describe('a burst of a million writes in one tick', () => {
 });
 
 describe('a process that is killed', () => {
+  const rounds = process.env.MESHRING_SOAK ? 100 : 4;
   it.each([
     ['as it writes', ''],
     [
       'as it compacts again and again',
       'if (i % 400 === 0) { compacting = compacting.then(() => db.compact()); await null; }',
     ],
-  ])('%s loses no write that had returned, and the fold goes on from there', async (_, also) => {
-    const directory = mkdtempSync(join(tmpdir(), 'meshring-cortex-kill-'));
-    const file = join(folder, 'killed.cjs');
-    writeFileSync(
-      file,
-      `const { NetDb } = require(${JSON.stringify(bundle)});
+  ])(
+    '%s loses no write that had returned, and the fold goes on from there',
+    async (how, also) => {
+      const directory = mkdtempSync(join(tmpdir(), 'meshring-cortex-kill-'));
+      const file = join(folder, `killed ${how}.cjs`);
+      writeFileSync(
+        file,
+        `const { NetDb } = require(${JSON.stringify(bundle)});
        (async () => {
          const persistentDir = ${JSON.stringify(directory)};
          const db = await NetDb.open({ originHash: 7n, persistentDir, persistent: true, withTasks: true });
@@ -214,38 +217,41 @@ describe('a process that is killed', () => {
            if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
          }
        })();`,
-    );
-    try {
-      for (let round = 0; round < (process.env.MESHRING_SOAK ? 100 : 4); round++) {
-        const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
-        let written = '';
-        const enough = 200 + ((round * 7919) % 1500);
-        for await (const chunk of child.stdout) {
-          written += chunk;
-          if (written.length > enough) child.kill('SIGKILL');
+      );
+      try {
+        for (let round = 0; round < rounds; round++) {
+          const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
+          let written = '';
+          const enough = 200 + ((round * 7919) % 1500);
+          for await (const chunk of child.stdout) {
+            written += chunk;
+            if (written.length > enough) child.kill('SIGKILL');
+          }
+          const acknowledged = Number(written.trim().split('\n').at(-1));
+          const config = { originHash: 7n, persistentDir: directory, persistent: true, withTasks: true };
+          const db = await NetDb.open(config);
+          const count = db.tasks?.count() ?? 0;
+          expect(count).toBeGreaterThan(acknowledged);
+          const last = BigInt(count - 1);
+          for (let id = 0n; id < last; id++)
+            if (!db.tasks?.exists(id)) expect.fail(`task ${id} of ${count} is missing`);
+          expect(db.tasks?.get(last)).toEqual({
+            id: last,
+            title: `task ${last}`,
+            status: 'Pending',
+            createdNs: last,
+            updatedNs: last,
+          });
+          expect(db.tasks?.foldErrors()).toBe(0n);
+          db.close();
+          await db.closed;
         }
-        const acknowledged = Number(written.trim().split('\n').at(-1));
-        const config = { originHash: 7n, persistentDir: directory, persistent: true, withTasks: true };
-        const db = await NetDb.open(config);
-        const count = db.tasks?.count() ?? 0;
-        expect(count).toBeGreaterThan(acknowledged);
-        const last = BigInt(count - 1);
-        for (let id = 0n; id < last; id++) if (!db.tasks?.exists(id)) expect.fail(`task ${id} of ${count} is missing`);
-        expect(db.tasks?.get(last)).toEqual({
-          id: last,
-          title: `task ${last}`,
-          status: 'Pending',
-          createdNs: last,
-          updatedNs: last,
-        });
-        expect(db.tasks?.foldErrors()).toBe(0n);
-        db.close();
-        await db.closed;
+      } finally {
+        rmSync(directory, { recursive: true, force: true });
       }
-    } finally {
-      rmSync(directory, { recursive: true, force: true });
-    }
-  });
+    },
+    rounds * 15_000,
+  );
 });
 
 describe('memory', () => {
