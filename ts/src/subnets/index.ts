@@ -12,13 +12,4 @@ export {
   subnetText,
   unpackSubnet,
 } from './subnet-id.js';
-export {
-  type GatewayChannel,
-  type GatewayHeader,
-  type GatewayReason,
-  type GatewayVerdict,
-  gatewayVerdict,
-  isVisible,
-  VISIBILITIES,
-  type Visibility,
-} from './visibility.js';
+export { isVisible, VISIBILITIES, type Visibility } from './visibility.js';

@@ -3,7 +3,6 @@ import {
   areSiblings,
   assignSubnet,
   compilePolicy,
-  gatewayVerdict,
   isAncestor,
   isVisible,
   packSubnet,
@@ -76,27 +75,5 @@ describe('policies', () => {
     [{}, 'subnet: policy rules must be an array'],
   ])('%j', (policy, message) => {
     expect(() => compilePolicy(policy as SubnetPolicy)).toThrow(message);
-  });
-});
-
-describe('gateways', () => {
-  const header = { source: 0x03070000, dest: 0x03000000, channelHash: 1, hopTtl: 4, hopCount: 1 };
-  const reason = (change: Partial<typeof header>, channels: Parameters<typeof gatewayVerdict>[1]) => {
-    const verdict = gatewayVerdict({ ...header, ...change }, channels);
-    return verdict.forward ? 'forward' : verdict.reason;
-  };
-  it('drops what is expired, unknown or ambiguous, and else goes by visibility', () => {
-    const global = { visibility: 'global' } as const;
-    const upward = { visibility: 'parent-visible' } as const;
-    const exported = { visibility: 'exported', exports: [0x04000000] } as const;
-    expect(reason({ hopTtl: 0 }, [global])).toBe('ttl-expired');
-    expect(reason({ hopCount: 4 }, [global])).toBe('ttl-expired');
-    expect(reason({}, [])).toBe('subnet-local');
-    expect(reason({}, [global, global])).toBe('subnet-local');
-    expect(reason({}, [global])).toBe('forward');
-    expect(reason({}, [upward])).toBe('forward');
-    expect(reason({ dest: 0x03080000 }, [upward])).toBe('not-ancestor');
-    expect(reason({}, [exported])).toBe('not-exported');
-    expect(reason({ dest: 0x04050000 }, [exported])).toBe('forward');
   });
 });
