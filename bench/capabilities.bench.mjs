@@ -100,7 +100,7 @@ function note(name, sorted, { against, needed } = {}) {
     const { bytes } = tokens[i & 255];
     if (!nobleVerify(bytes.subarray(0, 32), bytes.subarray(0, 105), bytes.subarray(105))) throw new Error('no');
   });
-  note('token verify, TypeScript (when the core has none)', typescript, { against });
+  note('token verify, TypeScript (no published build reaches it)', typescript, { against });
   const sign = rates(() => issuer.issueToken({ subject: issuer.entityId, scope: [], channel: 'a', ttlSeconds: 60 }));
   note('token issue', sign);
 }
