@@ -247,7 +247,9 @@ export class Publisher {
 
   /** Sends payloads to every subscriber, one event each. */
   async publish(channel: string, payloads: readonly Uint8Array[], config: PublishConfig = {}): Promise<PublishReport> {
-    checkName('publish', channel);
+    const out = this.#fanout.get(channel);
+    // A channel with subscribers has a name that was looked at before.
+    if (!out) checkName('publish', channel);
     const registered = this.registry.get(channel);
     const reliability = oneOf(
       config?.reliability,
@@ -269,7 +271,6 @@ export class Publisher {
       if (counters) counters.denied += 1;
       throw channelFailure('publish-denied', 'connection error: channel: publish denied by channel ACL');
     }
-    const out = this.#fanout.get(channel);
     const recipients = out && this.#recipients(out, channel);
     const attempted = recipients?.ids.length ?? 0;
     const report: PublishReport = { attempted, delivered: 0, errors: [] };
