@@ -19,7 +19,14 @@ const browserPlatform = {
   resolveId: (id: string) => (/platform\/node(\.js)?$/.test(id) ? source('platform/browser.ts') : undefined),
 };
 
-const node = { environment: 'node' as const, testTimeout: 30_000, hookTimeout: 60_000, pool: 'forks' as const };
+const node = {
+  environment: 'node' as const,
+  testTimeout: 30_000,
+  hookTimeout: 60_000,
+  pool: 'forks' as const,
+  // The long rounds simulate a mesh of a thousand nodes in one process.
+  ...(process.env.MESHRING_SOAK ? { execArgv: ['--max-old-space-size=12288'] } : {}),
+};
 
 export default defineConfig({
   test: {
