@@ -136,8 +136,12 @@ export class Outbox {
         const lane = this.#lanes.get(peer);
         // Replaced by a newer one, or the session is another.
         if (lane?.said.get(origin) !== bytes) continue;
-        if (!lane.paused) this.#say(peer, lane, origin, bytes, stage + 1);
-        else if (!lane.waiting.has(origin)) this.#hold(lane, origin, bytes);
+        if (!lane.paused) {
+          this.#say(peer, lane, origin, bytes, stage + 1);
+          continue;
+        }
+        lane.said.delete(origin);
+        if (!lane.waiting.has(origin)) this.#hold(lane, origin, bytes);
       }
       queue.splice(0, done);
     }
