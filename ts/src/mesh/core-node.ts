@@ -1,5 +1,5 @@
 /** What `NetMesh` and `MeshNode` share: one engine, its pending calls, its events. */
-import { CALL, type RawMesh } from '../backend/mesh.js';
+import { CALL, type RawMesh, RELIABILITY } from '../backend/mesh.js';
 import { MeshringError, messageOf } from '../errors.js';
 import { nodeIdOf, originHashOf, publicKeyOf, signWith } from '../identity/index.js';
 import { platform } from '../platform/node.js';
@@ -7,7 +7,7 @@ import { compilePolicy, packSubnet, type SubnetId, type SubnetPolicy } from '../
 import { abortable } from './abortable.js';
 import { type Packet, type PEER_CHANGES, readHappenings } from './batch.js';
 import { checkAddress, checkHex, checkInteger, checkU64 } from './check.js';
-import { RoomWaiters } from './credit.js';
+import { RoomWaiters, roomWithin } from './credit.js';
 import { type MeshDriver, openDriver } from './driver.js';
 import { frame } from './frames.js';
 import { Inbox } from './inbox.js';
@@ -103,6 +103,9 @@ interface Pending {
   resolve(found: { peer: bigint; link: string }): void;
   reject(error: Error): void;
 }
+
+/** Window of a publish stream; it is open when it is waited for. */
+const PUBLISH_WINDOW = 65_536;
 
 /** Text for everything after `shutdown`. */
 export const CLOSED = 'MeshNode has been shut down';
@@ -377,6 +380,18 @@ export class CoreNode {
   /** Ed25519 signature of the node's identity. */
   sign(message: Uint8Array): Uint8Array {
     return signWith(this.#seed, message);
+  }
+
+  /** Waits until an open stream may take frames of so many bytes, at most so many milliseconds; not at all without a session. */
+  async roomWithin(peerNodeId: bigint, streamId: bigint, frames: number, ms: number): Promise<void> {
+    let handle: number;
+    try {
+      handle = this.raw.openStream(this.driver.now(), peerNodeId, streamId, RELIABILITY.once, PUBLISH_WINDOW, 1);
+    } catch {
+      // The next send says what is wrong.
+      return;
+    }
+    await roomWithin(this, { handle, peerNodeId, streamId }, frames, ms);
   }
 
   /** Sends one message of a subprotocol without retransmission; `false` when it could not be sent. */

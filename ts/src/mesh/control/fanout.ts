@@ -199,7 +199,8 @@ export class Fanout {
     try {
       let rest = payloads;
       for (let wait = 5; ; wait = Math.min(LONGEST_WAIT_MS, 2 * wait)) {
-        await new Promise((resolve) => setTimeout(resolve, wait));
+        const next = rest.slice(0, partOf(rest)).reduce((sum, { length }) => sum + 4 + length, 0);
+        await this.#host.roomWithin(peer, out.stream, next, wait);
         this.#host.check();
         for (;;) {
           const part = rest.slice(0, partOf(rest));

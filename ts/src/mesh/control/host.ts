@@ -21,6 +21,8 @@ export interface ControlHost {
   sign(message: Uint8Array): Uint8Array;
   /** Keeps the process alive until the returned function is called. */
   hold(): () => void;
+  /** Waits until an open stream may take frames of so many bytes, at most so many milliseconds. */
+  roomWithin(peer: bigint, stream: bigint, frames: number, ms: number): Promise<void>;
   /** Sends one message of a subprotocol, acknowledged between nodes of ours; `false` when it could not be sent. */
   sendMessage(peer: bigint, subprotocol: number, message: Uint8Array): boolean;
   onMessage(subprotocol: number, handler: (packet: Packet) => void): () => void;

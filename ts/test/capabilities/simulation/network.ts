@@ -119,6 +119,8 @@ export class SimNode implements ControlHost {
     return this.identity.sign(message);
   }
 
+  async roomWithin(): Promise<void> {}
+
   hold(): () => void {
     return () => {};
   }
