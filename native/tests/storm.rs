@@ -5,13 +5,14 @@ mod sim;
 
 use meshring::engine::SECOND;
 use meshring::packet::Frames;
+use meshring::stream::sender::MAX_RETAINED_BYTES;
 use meshring::stream::{Reliability, StreamConfig};
 use sim::traffic::{collect, Traffic};
 use sim::{for_seeds, Sim, Weather, FINE};
 use std::collections::BTreeSet;
 
-/// The invariants of issue point: reliable streams deliver everything once, in order; others never twice; credit comes back;
-/// nothing stays stuck; after a partition all nodes know all others.
+/// Reliable streams deliver everything once, in order; others never twice; credit comes back; nothing stays stuck; no table
+/// grows; after a partition all nodes know all others.
 fn storm(seed: u64) {
     let mut sim = Sim::new(seed);
     let count = 2 + sim.rng.below(4) as usize;
@@ -79,6 +80,7 @@ fn storm(seed: u64) {
             }
         }
     }
+    let wide = sim.weather.mtu;
     for round in 0..300u64 {
         if round == 100 {
             for a in 0..count {
@@ -96,6 +98,23 @@ fn storm(seed: u64) {
             let node = sim.rng.below(count as u64) as usize;
             sim.nodes[node].skew += sim.rng.below(3 * SECOND);
             sim.touch(node);
+        }
+        if sim.rng.chance(2) {
+            // A clock that is set back stands still for the engine until it has caught up.
+            let node = sim.rng.below(count as u64) as usize;
+            let back = sim.rng.below(SECOND / 2);
+            sim.nodes[node].skew = sim.nodes[node].skew.saturating_sub(back);
+            sim.touch(node);
+        }
+        // The path gets narrower for a while, then wider than it was: packets of the former size wait meanwhile.
+        if round == 40 {
+            sim.weather.mtu = 1232;
+        }
+        if round == 90 {
+            sim.weather.mtu = wide + [0, 40, 8000][sim.rng.below(3) as usize];
+        }
+        if round % 50 == 49 {
+            bounded(&sim);
         }
         if round == 200 {
             // One node gets another address. (Two at a time can lose each other for good: nobody knows where to call.)
@@ -181,6 +200,23 @@ fn storm(seed: u64) {
         }
         assert!(one.received > before, "stream {} is stuck", one.stream);
     }
+    // What was remembered for the traffic is forgotten with it.
+    sim.run_for(20 * SECOND);
+    for node in 0..count {
+        let tables = sim.nodes[node].engine.tables();
+        let left = (
+            tables.unacknowledged_bytes,
+            tables.in_flight,
+            tables.owed,
+            tables.handshakes,
+            tables.forwards,
+            tables.events,
+        );
+        assert_eq!(left, (0, 0, 0, 0, 0, 0), "node {node}: {tables:?}");
+        assert_eq!(sim.nodes[node].engine.inbound(), (0, 0));
+        assert_eq!(tables.sessions, tables.peers);
+    }
+    bounded(&sim);
     // Everybody has heard of everybody.
     let converged = sim.run_while(10 * SECOND, |sim| {
         sim.nodes.iter().any(|node| {
@@ -190,6 +226,31 @@ fn storm(seed: u64) {
         })
     });
     assert!(converged, "routes are missing");
+}
+
+/// No table holds more than the traffic explains.
+fn bounded(sim: &Sim) {
+    for node in &sim.nodes {
+        let tables = node.engine.tables();
+        assert!(tables.peers < sim.nodes.len(), "{tables:?}");
+        assert!(
+            tables.sessions == tables.peers && tables.links <= tables.peers,
+            "{tables:?}"
+        );
+        // Three streams of the story each way, the control stream, and stream 0.
+        assert!(tables.streams <= 8 * tables.peers, "{tables:?}");
+        assert!(
+            tables.unacknowledged_bytes <= tables.streams as u64 * MAX_RETAINED_BYTES,
+            "{tables:?}"
+        );
+        assert!(tables.in_flight <= tables.unacknowledged_bytes, "{tables:?}");
+        assert!(tables.owed <= tables.streams, "{tables:?}");
+        assert!(
+            tables.timers <= 1 + tables.peers + tables.streams + tables.handshakes,
+            "{tables:?}"
+        );
+        assert!(tables.forwards <= 8192 && tables.relayed <= 4096, "{tables:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{Engine, Event, Link, PeerChange};
 use crate::packet::control::{Ack, Control};
 use crate::packet::{flags, put_frame, subprotocol, Features, Grant, Header, CONTROL_STREAM, OVERHEAD};
+use crate::stream::Reliability;
 
 /// Payload at which a control packet is sent and a new one begun.
 const FULL: usize = 1100;
@@ -63,16 +64,23 @@ impl Engine {
             return;
         };
         stream.grants_received += 1;
-        let bytes = stream.sender.credited(ack.credited);
-        if bytes > 0 {
-            stream.credit.settle(now, bytes);
-        }
         let out = &mut self.out;
         stream
             .sender
             .acknowledge(now, ack, &mut peer.rtt, &mut peer.congestion, &mut |payload| {
                 out.recycle(payload);
             });
+        // A receiver that withholds nothing credits up to its first gap, which on a light stream may never close.
+        let light = stream.config.reliability == Reliability::Light && ack.credited >= ack.next;
+        let credited = if light {
+            ack.credited.max(stream.sender.settled())
+        } else {
+            ack.credited
+        };
+        let bytes = stream.sender.credited(credited);
+        if bytes > 0 {
+            stream.credit.settle(now, bytes);
+        }
         if self.config.bus && stream.sender.is_idle() {
             self.out.event(Event::Flushed {
                 stream: ack.stream_id,

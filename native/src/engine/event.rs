@@ -178,6 +178,35 @@ pub enum OpenError {
     TooMany,
 }
 
+/// Sizes of the engine's tables: what it remembers now, each bounded (docs/protocol.md, Limits).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Peers with a session.
+    pub peers: usize,
+    /// Session ids; one per peer.
+    pub sessions: usize,
+    /// Links of direct peers.
+    pub links: usize,
+    /// Streams of all peers.
+    pub streams: usize,
+    /// Packets queued or unacknowledged, bytes.
+    pub unacknowledged_bytes: u64,
+    /// Acknowledged traffic under way, bytes.
+    pub in_flight: u64,
+    /// Streams to which an acknowledgement or grant is owed or withheld.
+    pub owed: usize,
+    /// Connects and accepts that wait.
+    pub handshakes: usize,
+    /// Packets that wait to be relayed.
+    pub forwards: usize,
+    /// Sessions relayed for 0.19.0 ends.
+    pub relayed: usize,
+    /// Events for the driver.
+    pub events: usize,
+    /// Armed timers.
+    pub timers: usize,
+}
+
 /// Counters since the engine was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {

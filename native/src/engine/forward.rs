@@ -34,6 +34,11 @@ impl Forwards {
         Some((link, bytes, more))
     }
 
+    /// Packets that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     fn has_room(&self, source: Link) -> bool {
         self.waiting < IN_ALL
             && self

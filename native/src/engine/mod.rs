@@ -34,7 +34,8 @@ pub use channels::{Channels, PublishError, PublishOptions, PUBLISH_WINDOW};
 pub use config::{Config, SECOND};
 pub use connect::ConnectError;
 pub use event::{
-    Delivery, Event, HandshakeFailure, OpenError, Origin, PeerChange, Protocol, SendError, Stats, Transmit,
+    Delivery, Event, HandshakeFailure, OpenError, Origin, PeerChange, Protocol, SendError, Stats, Tables,
+    Transmit,
 };
 pub use handshake::BUS_PEER;
 pub use link::Link;
@@ -306,6 +307,25 @@ impl Engine {
     /// Ends [`block`](Self::block).
     pub fn unblock(&mut self, link: Link) {
         self.blocked.remove(&link);
+    }
+
+    /// How much the engine remembers now.
+    pub fn tables(&self) -> Tables {
+        let streams = || self.peers.values().flat_map(|peer| peer.streams.iter());
+        Tables {
+            peers: self.peers.len(),
+            sessions: self.sessions.len(),
+            links: self.links.len(),
+            streams: streams().count(),
+            unacknowledged_bytes: streams().map(|stream| stream.sender.bytes()).sum(),
+            in_flight: self.peers.values().map(|peer| peer.congestion.in_flight()).sum(),
+            owed: self.owed.len() + self.withheld.len(),
+            handshakes: self.connects.len() + self.accepts.len(),
+            forwards: self.forwards.waiting(),
+            relayed: self.relayed.len(),
+            events: self.out.waiting_events(),
+            timers: self.timers.len(),
+        }
     }
 
     /// Counters.

@@ -64,6 +64,10 @@ impl Output {
         Some(event)
     }
 
+    pub fn waiting_events(&self) -> usize {
+        self.events.len()
+    }
+
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
     }

@@ -42,6 +42,10 @@ impl Timers {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.at.len()
+    }
+
     pub fn cancel(&mut self, timer: Timer) {
         if let Some(at) = self.at.remove(&timer) {
             self.order.remove(&(at, timer));

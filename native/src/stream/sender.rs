@@ -97,6 +97,11 @@ impl Sender {
         self.bytes + bytes <= MAX_RETAINED_BYTES
     }
 
+    /// Bytes that wait or are unacknowledged.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Nothing waits and nothing is unacknowledged.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.retained.is_empty()
@@ -331,6 +336,11 @@ impl Sender {
         self.probe_at = (!self.retained.is_empty()).then(|| now + rtt.probe_timeout(self.unanswered));
     }
 
+    /// Below this sequence everything is acknowledged or given up.
+    pub fn settled(&self) -> u64 {
+        self.first
+    }
+
     /// When the oldest retained packet left first.
     pub fn oldest(&self) -> Option<u64> {
         self.retained.front().map(|packet| packet.since)
@@ -344,7 +354,11 @@ impl Sender {
         free: &mut dyn FnMut(Vec<u8>),
     ) -> (u64, u64) {
         let (mut events, mut credit) = (0, 0);
-        while self.retained.front().is_some_and(|packet| packet.since < horizon) {
+        while self
+            .retained
+            .front()
+            .is_some_and(|packet| packet.since < horizon || packet.state == State::Acked)
+        {
             let Some(packet) = self.retained.pop_front() else {
                 break;
             };

@@ -45,6 +45,11 @@ impl Streams {
     }
 
     /// All streams.
+    pub fn iter(&self) -> impl Iterator<Item = &Stream> {
+        self.map.values()
+    }
+
+    /// All streams.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
         self.map.values_mut()
     }
