@@ -332,7 +332,7 @@ export class CapabilityIndex {
   #link(slot: Slot): void {
     const { origin, tags, view } = slot.entry;
     for (const tag of tags) this.#byTag.add(tag, slot);
-    for (const { id } of view.models) this.#byModel.add(id, slot);
+    for (const id of view.modelIds) this.#byModel.add(id, slot);
     for (const id of view.toolIds) this.#byTool.add(id, slot);
     this.#byOrigin.add(origin, slot);
     if (this.#byOrigin.get(origin).size === 2) this.#ambiguous += 1;
@@ -341,7 +341,7 @@ export class CapabilityIndex {
   #unlink(slot: Slot): void {
     const { origin, tags, view } = slot.entry;
     for (const tag of tags) this.#byTag.remove(tag, slot);
-    for (const { id } of view.models) this.#byModel.remove(id, slot);
+    for (const id of view.modelIds) this.#byModel.remove(id, slot);
     for (const id of view.toolIds) this.#byTool.remove(id, slot);
     this.#byOrigin.remove(origin, slot);
   }

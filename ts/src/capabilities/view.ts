@@ -21,7 +21,9 @@ export interface CapabilityView {
   readonly vramGb: number;
   /** By ascending index. */
   readonly models: readonly ModelView[];
-  /** Ids, by ascending index of the tools. */
+  /** Ids that models have, by ascending index; a model without an id has none here. */
+  readonly modelIds: readonly string[];
+  /** Ids that tools have, by ascending index. */
   readonly toolIds: readonly string[];
 }
 
@@ -62,8 +64,14 @@ function setModelField(model: ModelView, field: string, value: string): void {
   else if (field === 'family') model.family = value;
   else if (field === 'context_length') model.contextLength = u32(value);
   else if (field === 'tokens_per_sec') model.tokensPerSec = u32(value);
-  else if (field === 'modalities') model.modalities = value === '' ? [] : value.split(',').map(modalityFromWire);
+  else if (field === 'modalities') model.modalities = value.split(',').map(modalityFromWire);
   else if (field === 'loaded') model.loaded = value === 'true';
+}
+
+/** An id without a value is none, and hides one of the same index that came before. */
+function setId(ids: Map<number, string>, at: number, id: string | undefined): void {
+  if (id === undefined) ids.delete(at);
+  else ids.set(at, id);
 }
 
 const MODEL = 'software.model.';
@@ -76,6 +84,7 @@ const EMPTY_VIEW: CapabilityView = {
   gpuVendor: 'unknown',
   vramGb: 0,
   models: [],
+  modelIds: [],
   toolIds: [],
 };
 
@@ -87,28 +96,38 @@ export function viewOf(sortedTags: readonly string[]): CapabilityView {
   let gpuVendor: GpuVendor = 'unknown';
   let vramGb = 0;
   const models = new Map<number, ModelView>();
-  const tools = new Map<number, string>();
+  const modelIds = new Map<number, string>();
+  const toolIds = new Map<number, string>();
   for (const tag of sortedTags) {
     if (!tag.startsWith('hardware.') && !tag.startsWith('software.')) continue;
     const cut = separatorIndex(tag);
     const key = cut < 0 ? tag : tag.slice(0, cut);
     const value = cut < 0 ? undefined : tag.slice(cut + 1);
     if (key === 'hardware.gpu' || key.startsWith('hardware.gpu.')) hasGpuView = true;
-    if (value === undefined) continue;
-    if (key === 'hardware.memory_gb') memoryGb = u32(value);
-    else if (key === 'hardware.gpu.vram_gb') vramGb = u32(value);
-    else if (key === 'hardware.gpu.vendor') gpuVendor = vendorFromWire(value);
-    else if (key.startsWith(MODEL)) {
+    if (key.startsWith(MODEL)) {
       const found = member(key, MODEL);
       if (!found) continue;
+      // Any field makes a model, one without a value too: it reads as the empty text.
       const model = models.get(found.at) ?? emptyModel();
       models.set(found.at, model);
-      setModelField(model, found.field, value);
+      setModelField(model, found.field, value ?? '');
+      if (found.field === 'id') setId(modelIds, found.at, value);
     } else if (key.startsWith(TOOL)) {
       const found = member(key, TOOL);
-      if (found) tools.set(found.at, found.field === 'tool_id' ? value : (tools.get(found.at) ?? ''));
-    }
+      if (found?.field === 'tool_id') setId(toolIds, found.at, value);
+    } else if (value === undefined) continue;
+    else if (key === 'hardware.memory_gb') memoryGb = u32(value);
+    else if (key === 'hardware.gpu.vram_gb') vramGb = u32(value);
+    else if (key === 'hardware.gpu.vendor') gpuVendor = vendorFromWire(value);
   }
   const byIndex = <T>(map: Map<number, T>) => [...map].sort(([a], [b]) => a - b).map(([, value]) => value);
-  return { memoryGb, hasGpuView, gpuVendor, vramGb, models: byIndex(models), toolIds: byIndex(tools) };
+  return {
+    memoryGb,
+    hasGpuView,
+    gpuVendor,
+    vramGb,
+    models: byIndex(models),
+    modelIds: byIndex(modelIds),
+    toolIds: byIndex(toolIds),
+  };
 }

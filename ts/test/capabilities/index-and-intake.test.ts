@@ -7,6 +7,7 @@ import {
   CapabilityIndex,
   encodeAnnouncement,
   type IndexClock,
+  projectCapabilities,
   SEEN_MS,
   scopeFilterToNapi,
   signAnnouncement,
@@ -179,6 +180,32 @@ describe('index', () => {
       vramGb: 0,
       models: [{ id: 'a', family: 'f', modalities: [] }],
     });
+  });
+
+  it('views: any field makes a model, only an id tag makes an id', () => {
+    expect(viewOf(['software.model.0.loaded', 'software.tool.0.name=x']).models).toHaveLength(1);
+    expect(viewOf(['software.model.0.family=f', 'software.tool.0.name=x'])).toMatchObject({
+      modelIds: [],
+      toolIds: [],
+    });
+    expect(viewOf(['software.model.0.id=', 'software.tool.0.tool_id='])).toMatchObject({
+      modelIds: [''],
+      toolIds: [''],
+    });
+    expect(viewOf(['software.model.0.id', 'software.tool.0.tool_id'])).toMatchObject({ modelIds: [], toolIds: [] });
+    expect(viewOf(['software.model.0.id=a', 'software.model.00.id'])).toMatchObject({ modelIds: [] });
+    expect(viewOf(['software.model.0.modalities=']).models[0]?.modalities).toEqual(['text']);
+  });
+
+  it('an empty model or tool name finds only what announces an empty id', () => {
+    const index = new CapabilityIndex({ clock: new FakeClock() });
+    const some = projectCapabilities({ models: [{ modelId: '', contextLength: 5 }], tools: [{ toolId: '' }] });
+    const tags = ['software.model.0.id=', 'software.tool.0.tool_id='];
+    index.index(announce(0, 1, some.tags));
+    index.index(announce(1, 1, tags));
+    expect(index.findNodes({ requireModels: [''] })).toEqual([idOf(1)]);
+    expect(index.findNodes({ requireTools: [''] })).toEqual([idOf(1)]);
+    expect(index.findNodes({ minContextLength: 0 })).toHaveLength(2);
   });
 });
 
