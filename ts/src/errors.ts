@@ -58,7 +58,7 @@ export function wrongType(
   argument: string,
   value: unknown,
   needed: string,
-  code: 'InvalidArg' | 'StringExpected' | 'NumberExpected' | 'BigintExpected' | 'ArrayExpected',
+  code: 'InvalidArg' | 'StringExpected' | 'NumberExpected' | 'BigintExpected' | 'BooleanExpected' | 'ArrayExpected',
 ): MeshringError {
   return new MeshringError('invalid-argument', `${method}: ${argument} must be ${needed}, got ${describeType(value)}`, {
     code,

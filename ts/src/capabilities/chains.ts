@@ -29,9 +29,15 @@ export function withChainRange(tags: readonly string[], origin: bigint, start: b
   return [...withoutChain(tags, origin), `causal:${chainHex(origin)}[${start}..${end}]`];
 }
 
+/** Two decimals. Of a rate that lies exactly between two (an odd multiple of 1/8), the even one, as peers write it. */
+function hundredths(rate: number): string {
+  const isTie = Number.isInteger(rate * 8) && !Number.isInteger(rate * 4);
+  return isTie ? ((2 * Math.round(rate * 50)) / 100).toFixed(2) : rate.toFixed(2);
+}
+
 function heat(tags: readonly string[], prefix: string, rate: number, what: string): string[] {
   if (!Number.isFinite(rate)) throw new MeshringError('invalid-argument', `${what} must be finite`);
-  const shown = Math.min(1, Math.max(0, rate)).toFixed(2);
+  const shown = hundredths(Math.min(1, Math.max(0, rate)));
   return [...tags.filter((tag) => !tag.startsWith(`${prefix}=`)), `${prefix}=${shown}`];
 }
 

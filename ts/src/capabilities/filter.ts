@@ -40,8 +40,19 @@ function texts(value: unknown, field: string): string[] {
 function amount(value: unknown, field: string): number | undefined {
   if (value === undefined) return undefined;
   if (typeof value !== 'number') throw wrongType(METHOD, field, value, 'a number', 'NumberExpected');
-  // Out of a u32, the conversion of the wire; within, fractions count.
-  return value >= 0 && value <= 0xffff_ffff ? value : value >>> 0;
+  return value >>> 0;
+}
+
+/** Megabytes cross no wire: what a u32 of gigabytes comes to, and fractions, count as they are. */
+function megabytesOf(value: unknown, field: string): number | undefined {
+  const whole = amount(value, field);
+  return whole !== undefined && (value as number) >= 0 ? (value as number) : whole;
+}
+
+function flag(value: unknown, field: string): boolean {
+  if (value === undefined) return false;
+  if (typeof value !== 'boolean') throw wrongType(METHOD, field, value, 'a boolean', 'BooleanExpected');
+  return value;
 }
 
 /** The larger of a requirement in megabytes and one in gigabytes. */
@@ -55,7 +66,7 @@ export function requirementsOf(filter: CapabilityFilter): Requirements {
   if (filter === null || typeof filter !== 'object') {
     throw wrongType(METHOD, 'filter', filter, 'an object', 'InvalidArg');
   }
-  const minVramMb = megabytes(amount(filter.minVramMb, 'minVramMb'), amount(filter.minVramGb, 'minVramGb'));
+  const minVramMb = megabytes(megabytesOf(filter.minVramMb, 'minVramMb'), amount(filter.minVramGb, 'minVramGb'));
   const { gpuVendor } = filter;
   if (gpuVendor !== undefined && typeof gpuVendor !== 'string') {
     throw wrongType(METHOD, 'gpuVendor', gpuVendor, 'a string', 'StringExpected');
@@ -64,9 +75,9 @@ export function requirementsOf(filter: CapabilityFilter): Requirements {
     tags: texts(filter.requireTags, 'requireTags'),
     models: texts(filter.requireModels, 'requireModels'),
     tools: texts(filter.requireTools, 'requireTools'),
-    gpu: filter.requireGpu === true || gpuVendor !== undefined || minVramMb !== undefined,
+    gpu: flag(filter.requireGpu, 'requireGpu') || gpuVendor !== undefined || minVramMb !== undefined,
     gpuVendor: gpuVendor === undefined ? undefined : normalizeGpuVendor(gpuVendor),
-    minMemoryMb: megabytes(amount(filter.minMemoryMb, 'minMemoryMb'), amount(filter.minMemoryGb, 'minMemoryGb')),
+    minMemoryMb: megabytes(megabytesOf(filter.minMemoryMb, 'minMemoryMb'), amount(filter.minMemoryGb, 'minMemoryGb')),
     minVramMb,
     minContextLength: amount(filter.minContextLength, 'minContextLength'),
     modalities: texts(filter.requireModalities, 'requireModalities').map(modalityFromInput),
@@ -91,7 +102,7 @@ function hasMember(tags: readonly string[], prefix: string, field: string, value
   return tags.some((tag) => {
     if (!tag.startsWith(prefix)) return false;
     const cut = separatorIndex(tag);
-    return cut >= 0 && tag.slice(0, cut).endsWith(`.${field}`) && values.includes(tag.slice(cut + 1));
+    return cut >= 0 && tag.slice(prefix.length, cut).endsWith(`.${field}`) && values.includes(tag.slice(cut + 1));
   });
 }
 

@@ -1,5 +1,5 @@
 /** Plain copies of sets and filters for the lower-level methods (40 §1.2). */
-import type { CapabilityFilter, CapabilitySet, ScopeFilter } from './types.js';
+import type { CapabilityFilter, CapabilitySet, ScopeFilter, SoftwarePair } from './types.js';
 
 /** Values of enumerations become `string`, pairs become lists of strings. */
 type Plain<T> = T extends bigint | number | boolean
@@ -31,10 +31,18 @@ function copy<T>(value: T): Plain<T> {
   return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, copy(entry as unknown)])) as Plain<T>;
 }
 
+const pairs = (list: SoftwarePair[] | undefined) => list?.map(([name, version]) => [name, version]);
+
 /** A plain copy of a capability set. */
 export function capabilitySetToNapi(caps: CapabilitySet): NapiCapabilitySet {
-  const { hardware, software, models, tools, tags, limits } = caps;
-  return copy({ ...caps, hardware, software, models, tools, tags, limits });
+  const { hardware, models, tools, tags, limits } = caps;
+  const software = caps.software && {
+    ...caps.software,
+    runtimes: pairs(caps.software.runtimes),
+    frameworks: pairs(caps.software.frameworks),
+    drivers: pairs(caps.software.drivers),
+  };
+  return copy({ ...caps, hardware, software, models, tools, tags, limits }) as NapiCapabilitySet;
 }
 
 /** A plain copy of a filter. */
@@ -60,11 +68,11 @@ export function scopeFilterToNapi(scope: ScopeFilter): NapiScopeFilter {
     case 'tenant':
       return { kind: scope.kind, tenant: scope.tenant };
     case 'tenants':
-      return { kind: scope.kind, tenants: [...scope.tenants] };
+      return { kind: scope.kind, tenants: scope.tenants && [...scope.tenants] };
     case 'region':
       return { kind: scope.kind, region: scope.region };
     case 'regions':
-      return { kind: scope.kind, regions: [...scope.regions] };
+      return { kind: scope.kind, regions: scope.regions && [...scope.regions] };
     case 'globalOnly':
     case 'sameSubnet':
       return { kind: scope.kind };

@@ -35,6 +35,12 @@ function u64(value: unknown, field: string): bigint {
   return value < 0n || value > U64_MAX ? 0n : value;
 }
 
+function flag(value: unknown, field: string, initial: boolean): boolean {
+  if (value === undefined) return initial;
+  if (typeof value !== 'boolean') throw wrongType(METHOD, field, value, 'a boolean', 'BooleanExpected');
+  return value;
+}
+
 function text(value: unknown, field: string): string {
   if (typeof value !== 'string') throw wrongType(METHOD, field, value, 'a string', 'StringExpected');
   return value;
@@ -89,8 +95,8 @@ function addHardware(add: Add, hardware: Hardware): void {
 
 function addPairs(add: Add, kind: string, pairs: readonly SoftwarePair[] | undefined, field: string): void {
   for (const pair of list(pairs, field)) {
-    const [name, version] = list(pair as readonly unknown[], field).map((part) => text(part, field));
-    if (name === undefined || version === undefined) {
+    const [name, version] = list(pair as readonly unknown[], field);
+    if (typeof name !== 'string' || typeof version !== 'string') {
       throw wrongType(METHOD, field, pair, 'pairs of name and version', 'StringExpected');
     }
     if (name !== '' && separatorIndex(name) < 0 && !name.includes('.')) add(`software.${kind}.${name}=${version}`);
@@ -118,7 +124,7 @@ function addModel(add: Add, model: ModelCapability, index: number): void {
   for (const name of list(model.modalities, 'modalities')) modalities.add(modalityFromInput(text(name, 'modalities')));
   add(`${prefix}.modalities=${[...modalities].join(',')}`);
   addNumber(add, `${prefix}.tokens_per_sec`, u32(model.tokensPerSec, 'tokensPerSec'));
-  if (model.loaded === true) add(`${prefix}.loaded=true`);
+  if (flag(model.loaded, 'loaded', false)) add(`${prefix}.loaded=true`);
 }
 
 function addTool(add: Add, metadata: Map<string, string>, tool: ToolCapability, index: number): void {
@@ -131,7 +137,7 @@ function addTool(add: Add, metadata: Map<string, string>, tool: ToolCapability, 
   const requires = list(tool.requires, 'requires').map((entry) => text(entry, 'requires'));
   if (requires.length > 0) add(`${prefix}.requires=${requires.join(',')}`);
   addNumber(add, `${prefix}.estimated_time_ms`, u32(tool.estimatedTimeMs, 'estimatedTimeMs'));
-  add(`${prefix}.stateless=${tool.stateless ?? true}`);
+  add(`${prefix}.stateless=${flag(tool.stateless, 'stateless', true)}`);
   if (tool.inputSchema !== undefined) metadata.set(`tool::${id}::input_schema`, text(tool.inputSchema, 'inputSchema'));
   if (tool.outputSchema !== undefined) {
     metadata.set(`tool::${id}::output_schema`, text(tool.outputSchema, 'outputSchema'));
@@ -155,7 +161,7 @@ export function projectCapabilities(caps: CapabilitySet): CapabilitySetWire {
   const add = (tag: string) => {
     tags.add(wellFormed(tag));
   };
-  for (const [key, value] of Object.entries(caps.metadata ?? {})) {
+  for (const [key, value] of Object.entries(record(caps.metadata ?? {}, 'metadata'))) {
     // Schemas of tools are this function's own.
     if (!key.startsWith('tool::')) metadata.set(key, text(value, 'metadata'));
   }

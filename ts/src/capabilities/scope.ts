@@ -1,4 +1,5 @@
 /** Scope tags: who shall find a node (40 §10). */
+import { wrongType } from '../errors.js';
 import type { ScopeFilter } from './types.js';
 
 /** Prefix of tags that bind a node to a tenant. */
@@ -55,31 +56,44 @@ export function scopeOf(tags: readonly string[]): NodeScope {
 /** Decides whether a node of a scope is in reach of a query. */
 export type ScopeTest = (scope: NodeScope, nodeId: bigint) => boolean;
 
-const strings = (value: unknown): string[] =>
-  (Array.isArray(value) ? value : [value]).filter(
-    (entry): entry is string => typeof entry === 'string' && entry !== '',
-  );
+const METHOD = 'findNodesScoped';
 
-/** The test of a filter. Empty names and unknown kinds ask for anything that is not local to a subnet. */
+/** The name, unless it is missing or empty. */
+function oneName(value: unknown, field: string): string[] {
+  if (value === undefined || value === null || value === '') return [];
+  if (typeof value !== 'string') throw wrongType(METHOD, field, value, 'a string', 'StringExpected');
+  return [value];
+}
+
+function names(value: unknown, field: string): string[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value)) throw wrongType(METHOD, field, value, 'an array of strings', 'ArrayExpected');
+  return value.flatMap((entry) => oneName(entry ?? 0, field));
+}
+
+/**
+ * The test of a filter. Empty names and unknown kinds ask for anything that is not local to a subnet. Throws for names
+ * that are no texts: a query must not become a wider one by mistake.
+ */
 export function scopeTest(filter: ScopeFilter, sameSubnet: (nodeId: bigint) => boolean): ScopeTest {
   const any: ScopeTest = (scope) => scope.kind !== 'subnet-local';
-  const oneOf = (axis: 'tenants' | 'regions', names: string[]): ScopeTest =>
-    names.length === 0
+  const oneOf = (axis: 'tenants' | 'regions', wanted: string[]): ScopeTest =>
+    wanted.length === 0
       ? any
-      : (scope) => scope.kind === 'global' || (scope.kind === 'scoped' && names.some((name) => scope[axis].has(name)));
+      : (scope) => scope.kind === 'global' || (scope.kind === 'scoped' && wanted.some((name) => scope[axis].has(name)));
   switch (filter.kind) {
     case 'globalOnly':
       return (scope) => scope.kind === 'global';
     case 'sameSubnet':
       return (_, nodeId) => sameSubnet(nodeId);
     case 'tenant':
-      return oneOf('tenants', strings(filter.tenant));
+      return oneOf('tenants', oneName(filter.tenant, 'tenant'));
     case 'tenants':
-      return oneOf('tenants', strings(filter.tenants));
+      return oneOf('tenants', names(filter.tenants, 'tenants'));
     case 'region':
-      return oneOf('regions', strings(filter.region));
+      return oneOf('regions', oneName(filter.region, 'region'));
     case 'regions':
-      return oneOf('regions', strings(filter.regions));
+      return oneOf('regions', names(filter.regions, 'regions'));
     default:
       return any;
   }
