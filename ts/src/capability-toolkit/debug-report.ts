@@ -87,10 +87,10 @@ export function predicateDebugReportFromWire(x: unknown): PredicateDebugReport {
 }
 
 const REDACTED = '<redacted>';
-/** Clauses whose label shows a metadata value: name, what stands between key and value, what stands for the value. */
+/** Clauses whose label shows a metadata value: name, what stands between key and value, what stands for the rest. */
 const VALUE_LABELS = [
   ['MetadataEquals(', '=', REDACTED],
-  ['MetadataMatches(', ' contains ', `"${REDACTED}"`],
+  ['MetadataMatches(', ' contains "', `${REDACTED}"`],
   ['MetadataNumericAtLeast(', ' >= ', REDACTED],
 ] as const;
 

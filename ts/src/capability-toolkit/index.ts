@@ -17,6 +17,7 @@ export {
   type PlacementFilterFn,
   PlacementFilterRegistry,
   placementFilterFromFn,
+  placementFilters,
   type RegisteredPlacementFilter,
   type StandardPlacement,
   StandardPlacementBuilder,

@@ -54,16 +54,15 @@ function numericTag(tags: readonly string[], name: string, atLeast: number): boo
   return (numberOf(tags, name) ?? Number.NaN) >= atLeast;
 }
 
-/** Value of a numeric tag; the bytewise greatest tag wins, and what is out of [0, 1e15] counts as absent. */
+/** Value of a numeric tag; the greatest tag wins, and what is out of [0, 1e15] counts as absent. */
 function numberOf(tags: readonly string[], name: string): number | undefined {
-  let value: number | undefined;
-  for (const tag of [...tags].sort()) {
+  let greatest = '';
+  for (const tag of tags) {
     const unit = tag.charCodeAt(name.length);
-    if (!tag.startsWith(name) || (unit !== 0x3d && unit !== 0x3a)) continue;
-    const number = parseNumber(tag.slice(name.length + 1));
-    value = number >= 0 && number <= 1e15 ? number : undefined;
+    if ((unit === 0x3d || unit === 0x3a) && tag > greatest && tag.startsWith(name)) greatest = tag;
   }
-  return value;
+  const number = parseNumber(greatest.slice(name.length + 1));
+  return number >= 0 && number <= 1e15 ? number : undefined;
 }
 
 function scopeAxis(tags: readonly string[], filter: readonly string[] | undefined): number {

@@ -2,13 +2,13 @@
 import { compilePredicate, prepareCapabilities } from './compile.js';
 import type { Predicate } from './predicate.js';
 import { type PredicateWire, predicateFromWire, predicateToWire } from './predicate-wire.js';
-import { type AxisSeparator, type TaxonomyAxis, tagToString, toolkitError } from './tag.js';
+import { type AxisSeparator, parseWireTag, semanticTag, type TaxonomyAxis, tagToString, toolkitError } from './tag.js';
 
 /** Where something may run. Data only; `selectCandidates` applies it. */
 export interface StandardPlacement {
-  /** Tags that a candidate must have. */
+  /** Tags that a candidate must have, by meaning: the separator of a value does not matter. */
   requireTags?: string[];
-  /** Tags that it must not have. */
+  /** Tags that it must not have, by meaning. */
   forbidTags?: string[];
   /** Metadata entries that it must have. */
   requireMetadata?: Record<string, string>;
@@ -125,7 +125,7 @@ export class PlacementFilterRegistry {
   readonly #filters = new Map<string, PlacementFilterFn>();
   readonly #report: (id: string, error: unknown) => void;
 
-  /** `report` hears of filters that throw; by default they are printed to stderr. */
+  /** `report` hears of filters that throw and of ids without a filter; by default they are printed to stderr. */
   constructor(report?: (id: string, error: unknown) => void) {
     this.#report = report ?? ((id, error) => console.error(`TsfnPlacementFilter[${id}]:`, error));
   }
@@ -150,7 +150,10 @@ export class PlacementFilterRegistry {
   /** Whether the filter of this id accepts. A missing filter, a throw, and anything but `true` refuse. */
   accepts(id: string, candidate: PlacementCandidate): boolean {
     const fn = this.#filters.get(id);
-    if (!fn) return false;
+    if (!fn) {
+      this.#report(id, toolkitError(`no placement filter "${id}" is registered: register it before it is used`));
+      return false;
+    }
     try {
       return (
         fn({
@@ -166,16 +169,26 @@ export class PlacementFilterRegistry {
   }
 }
 
-/** The candidates that a configuration admits, smallest node id first (an addition of ours). */
+/** The filters of this process: those of `registerPlacementFilter` of any of its nodes. */
+export const placementFilters = new PlacementFilterRegistry();
+
+const sense = (tag: string): string => (tag === '' ? '' : semanticTag(parseWireTag(tag)));
+
+/**
+ * The candidates that a configuration admits, smallest node id first (an addition of ours). `filters` is where the custom
+ * filter is looked up; by default among those that were registered on a node of this process.
+ */
 export function selectCandidates(
   placement: StandardPlacement,
   candidates: Iterable<PlacementCandidate>,
-  filters: PlacementFilterRegistry = new PlacementFilterRegistry(),
+  filters: PlacementFilterRegistry = placementFilters,
 ): PlacementCandidate[] {
-  const { requireTags = [], forbidTags = [], requireMetadata = {}, predicate, limit, customFilterId } = placement;
+  const { requireMetadata = {}, predicate, limit, customFilterId } = placement;
+  const requireTags = (placement.requireTags ?? []).map(sense);
+  const forbidTags = (placement.forbidTags ?? []).map(sense);
   const compiled = predicate && compilePredicate(predicateFromWire(predicate));
   const chosen = [...candidates].filter((candidate) => {
-    const tags = new Set(candidate.tags);
+    const tags = new Set(requireTags.length + forbidTags.length > 0 ? candidate.tags.map(sense) : []);
     return (
       requireTags.every((tag) => tags.has(tag)) &&
       !forbidTags.some((tag) => tags.has(tag)) &&

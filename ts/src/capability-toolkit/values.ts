@@ -15,8 +15,19 @@ export type Version = readonly [number | bigint, number | bigint, number | bigin
 
 const U64_MAX = 0xffff_ffff_ffff_ffffn;
 
+const SPACE = /^\p{White_Space}$/u;
+
+/** Without white space at both ends: what Unicode calls so (`trim` means a few other characters). */
+function trimmed(text: string): string {
+  let from = 0;
+  let to = text.length;
+  while (from < to && SPACE.test(text.charAt(from))) from += 1;
+  while (to > from && SPACE.test(text.charAt(to - 1))) to -= 1;
+  return text.slice(from, to);
+}
+
 function parsePart(part: string): number | bigint | undefined {
-  const digits = /^[0-9]+$/.test(part) ? part : part.replace(/^\p{White_Space}+|\p{White_Space}+$/gu, '');
+  const digits = /^[0-9]+$/.test(part) ? part : trimmed(part);
   if (!/^[0-9]+$/.test(digits)) return undefined;
   if (digits.length <= 15) return Number(digits);
   const significant = digits.replace(/^0+/, '');

@@ -151,6 +151,19 @@ describe('predicates', () => {
     );
   });
 
+  it('a key that only begins like a listed one keeps its value', () => {
+    const entry = (label: string) => ({ label, evaluated: 1, matched: 0 });
+    const report = {
+      total_candidates: 1,
+      matched: 0,
+      clause_stats: [entry('MetadataMatches(a contains b contains "x")'), entry('MetadataMatches(a contains ""q")')],
+    };
+    expect(redactMetadataKeys(report, ['a']).clause_stats.map(({ label }) => label)).toEqual([
+      'MetadataMatches(a contains "<redacted>")',
+      'MetadataMatches(a contains b contains "x")',
+    ]);
+  });
+
   it('no value of a redacted key survives, and redacting twice changes nothing', () => {
     fc.assert(
       fc.property(predicate, word, (pred, name) => {
@@ -206,7 +219,7 @@ describe('placement', () => {
       candidate(2n, 'hardware.gpu', 'hardware.memory_gb=32'),
       candidate(1n, 'hardware.gpu', 'devices.printer'),
     ];
-    const filters = new PlacementFilterRegistry();
+    const filters = new PlacementFilterRegistry(() => {});
     expect(selectCandidates(first, nodes).map((node) => node.nodeId)).toEqual([2n, 3n, 5n]);
     expect(selectCandidates(second, nodes, filters)).toEqual([]);
     expect(filters.register('odd', ({ nodeId }) => nodeId % 2n === 1n)).toBe(true);
@@ -216,6 +229,29 @@ describe('placement', () => {
     expect(() => standardPlacement().withLimit(-1)).toThrow(
       'StandardPlacementBuilder.withLimit: n must be non-negative finite',
     );
+  });
+
+  it('tags of a configuration compare by meaning', () => {
+    const config = standardPlacement()
+      .requireAxisValue('software', 'os', 'linux', ':')
+      .forbidTag('devices', 'printer')
+      .build();
+    const nodes = [
+      candidate(1n, 'software.os=linux'),
+      candidate(2n, 'software.os:linux', 'devices.printer=x', ''),
+      candidate(3n, 'software.os=linux', 'devices.printer'),
+      candidate(4n, 'software.os'),
+    ];
+    expect(selectCandidates(config, nodes).map((node) => node.nodeId)).toEqual([1n, 2n]);
+    const forbids = { forbidTags: ['software.os:linux'] };
+    expect(selectCandidates(forbids, nodes).map((node) => node.nodeId)).toEqual([4n]);
+  });
+
+  it('an id without a filter refuses, and is reported', () => {
+    const heard: string[] = [];
+    const filters = new PlacementFilterRegistry((id, error) => heard.push(`${id}: ${(error as Error).message}`));
+    expect(filters.accepts('gone', candidate(1n))).toBe(false);
+    expect(heard).toEqual(['gone: no placement filter "gone" is registered: register it before it is used']);
   });
 
   it('a filter that throws refuses, and is reported', () => {
@@ -255,7 +291,7 @@ describe('placement', () => {
     expect(scorePlacement(candidate(1n), daemon(), {}, undefined, { leadershipShare: Number.NaN })).toBe(1);
     expect(scorePlacement(candidate(1n), daemon(), { maxRttMs: 5 }, undefined, { rttMs: 6 })).toBe(0);
     expect(
-      scorePlacement(candidate(1n), daemon(), { customFilterId: 'gone' }, new PlacementFilterRegistry()),
+      scorePlacement(candidate(1n), daemon(), { customFilterId: 'gone' }, new PlacementFilterRegistry(() => {})),
     ).toBeNull();
     const blob = { kind: 'blob', sizeBytes: (1n << 30n) + 1n } as const;
     const store = candidate(1n, 'dataforts.blob.storage', 'dataforts.blob.disk_free_gb=2');
