@@ -92,6 +92,22 @@ describe('messages of NAT traversal', () => {
       expect([isSendable(address(text), outside), isSendable(address(text), inside)]).toEqual([false, true]);
     }
     expect(isSendable(address('203.0.113.5:9'), outside)).toBe(true);
+    // On the wire an address of IPv4 can come as one of IPv6.
+    const [ipv6, mapped] = [address('[2001:db8::5]:1'), new Uint8Array(19)];
+    mapped.set([6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+    for (const ip of [
+      [127, 0, 0, 1],
+      [224, 0, 0, 1],
+      [255, 255, 255, 255],
+      [0, 0, 0, 0],
+    ]) {
+      mapped.set([...ip, 0x23, 0x29], 13);
+      const read = decodeAddress(mapped);
+      expect(read && { text: formatAddress(read), sendable: isSendable(read, ipv6) }).toEqual({
+        text: `${ip.join('.')}:9001`,
+        sendable: false,
+      });
+    }
   });
 });
 

@@ -29,14 +29,18 @@ function ipv6Bytes(text: string): Uint8Array {
   return Uint8Array.from(all.flatMap((group) => [group >> 8, group & 0xff]));
 }
 
+/** IPv4 within IPv6 as IPv4: it is sent there, and whatever holds for such an address has to hold. */
+function normal(ip: Uint8Array): Uint8Array {
+  return ip.length === 16 && MAPPED.every((byte, at) => ip[at] === byte) ? ip.slice(12) : ip;
+}
+
 /** Reads `a.b.c.d:port` or `[v6]:port`; IPv4 within IPv6 becomes IPv4. */
 export function parseAddress(text: string): SocketAddress | undefined {
   if (!isSocketAddress(text)) return undefined;
   const colon = text.lastIndexOf(':');
   const port = Number(text.slice(colon + 1));
   if (!text.startsWith('[')) return { ip: Uint8Array.from(text.slice(0, colon).split('.'), Number), port };
-  const ip = ipv6Bytes(text.slice(1, colon - 1));
-  return MAPPED.every((byte, at) => ip[at] === byte) ? { ip: ip.slice(12), port } : { ip, port };
+  return { ip: normal(ipv6Bytes(text.slice(1, colon - 1))), port };
 }
 
 /** The text of an address. */
@@ -56,12 +60,12 @@ export function encodeAddress({ ip, port }: SocketAddress): Uint8Array {
   return out;
 }
 
-/** Reads 19 bytes from `at` on; `undefined` for another family. Filler behind IPv4 is not looked at. */
+/** Reads 19 bytes from `at` on; `undefined` for another family. Filler behind IPv4 is not looked at, IPv4 within IPv6 becomes IPv4. */
 export function decodeAddress(bytes: Uint8Array, at = 0): SocketAddress | undefined {
   const family = bytes[at];
   if (bytes.length < at + ADDRESS_BYTES || (family !== 4 && family !== 6)) return undefined;
   const port = ((bytes[at + 17] ?? 0) << 8) | (bytes[at + 18] ?? 0);
-  return { ip: bytes.slice(at + 1, at + (family === 4 ? 5 : 17)), port };
+  return { ip: normal(bytes.slice(at + 1, at + (family === 4 ? 5 : 17))), port };
 }
 
 /** `0.0.0.0` or `::`. */
