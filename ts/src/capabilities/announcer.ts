@@ -27,6 +27,13 @@ export interface AnnouncerOptions {
   readonly ttlSecs?: number;
 }
 
+/** What is announced besides that. */
+interface Around {
+  readonly services: readonly string[];
+  readonly nat: NatClass;
+  readonly reflexAddr: string | undefined;
+}
+
 /** What the node itself put into its announcements. */
 interface Baseline {
   readonly tags: readonly string[];
@@ -41,9 +48,10 @@ export class Announcer {
   readonly #clock: IndexClock;
   readonly #ttlSecs: number;
   #baseline: Baseline | undefined;
-  #services: readonly string[] = [];
-  #nat: NatClass = 'unknown';
-  #reflexAddr: string | undefined;
+  #around: Around = { services: [], nat: 'unknown', reflexAddr: undefined };
+  /** The same as it was announced last. */
+  #said = this.#around;
+  #shortened = 0;
   #version = 0n;
   #latest: { readonly announcement: Announcement; readonly bytes: Uint8Array; readonly madeMs: number } | undefined;
   /** Whether the latest announcement still has to be broadcast. */
@@ -80,26 +88,39 @@ export class Announcer {
     return this.#baseline && this.#make({ ...this.#baseline, tags: edit(this.#baseline.tags) });
   }
 
-  /** RPC services that the node serves; announces when they changed. */
+  /** RPC services that the node serves; announces when they changed. Throws `too-large` and changes nothing then. */
   setServices(services: Iterable<string>): void {
     const next = [...new Set(services)].sort();
-    if (next.join('\n') === this.#services.join('\n')) return;
-    this.#services = next;
-    this.renew();
+    if (next.join('\n') === this.#around.services.join('\n')) return;
+    const around = { ...this.#around, services: next };
+    if (this.#baseline) this.#make(this.#baseline, around);
+    this.#around = around;
   }
 
-  /** How the node is reached from outside; announces at once when it changed. */
+  /** How the node is reached from outside; announces at once when it changed, unless there is no room for it (see `shortened`). */
   setNat(nat: NatClass, reflexAddr: string | undefined): void {
-    if (nat === this.#nat && reflexAddr === this.#reflexAddr) return;
-    this.#nat = nat;
-    this.#reflexAddr = reflexAddr;
+    if (nat === this.#around.nat && reflexAddr === this.#around.reflexAddr) return;
+    this.#around = { ...this.#around, nat, reflexAddr };
     this.#broadcastMs = Number.NEGATIVE_INFINITY;
     this.renew();
   }
 
   /** Announces the same again under a new version: after a failed session has recovered, its peer forgot us. */
   renew(): void {
-    if (this.#baseline) this.#make(this.#baseline);
+    if (!this.#baseline) return;
+    try {
+      this.#make(this.#baseline);
+    } catch (error) {
+      if (!(error instanceof MeshringError) || error.kind !== 'too-large') throw error;
+      // Nobody has asked for this, so nobody could be told: what peers know already is said again.
+      this.#shortened += 1;
+      this.#make(this.#baseline, this.#said);
+    }
+  }
+
+  /** Announcements whose address and NAT class are old ones, because the new ones would have made them too large. */
+  get shortened(): number {
+    return this.#shortened;
   }
 
   /** Bytes to send to all peers now, or `undefined`. */
@@ -123,7 +144,7 @@ export class Announcer {
     return (this.#baseline?.ttlSecs ?? this.#ttlSecs) * 500;
   }
 
-  #make(baseline: Baseline): Announcement {
+  #make(baseline: Baseline, around = this.#around): Announcement {
     const timestampNs = this.#clock.wallNs();
     // Unix milliseconds: a restarted node is newer than what peers remember of it.
     const byClock = timestampNs / 1_000_000n;
@@ -135,10 +156,10 @@ export class Announcer {
         version,
         timestampNs,
         ttlSecs: baseline.ttlSecs,
-        tags: announcedTags(baseline.tags, this.#services, this.#nat),
+        tags: announcedTags(baseline.tags, around.services, around.nat),
         metadata: baseline.metadata,
         hopCount: 0,
-        ...(this.#reflexAddr === undefined ? {} : { reflexAddr: this.#reflexAddr }),
+        ...(around.reflexAddr === undefined ? {} : { reflexAddr: around.reflexAddr }),
       },
       this.#identity,
     );
@@ -150,6 +171,7 @@ export class Announcer {
       );
     }
     this.#baseline = baseline;
+    this.#said = around;
     this.#version = version;
     this.#latest = { announcement, bytes, madeMs: this.#clock.monotonicMs() };
     this.#pending = true;

@@ -106,4 +106,25 @@ describe('a node that announces', () => {
     expect(announcer.latest?.tags).toEqual(['fits', 'nat:unknown']);
     expect(() => announcer.announce({ tags: [1 as never] })).toThrow('tags must be a string');
   });
+
+  it('a full announcement lives on when an address is found that no longer fits into it', () => {
+    const clock = new FakeClock();
+    const announcer = new Announcer({ identity, clock });
+    announcer.announce({ tags: ['x'] });
+    const rest = 8093 - (announcer.latestBytes?.length ?? 0);
+    announcer.announce({ tags: ['x'.repeat(rest + 1)] });
+    expect(announcer.latestBytes).toHaveLength(8093);
+    announcer.poll();
+    const { version = 0n } = announcer.latest ?? {};
+    announcer.setNat('symmetric', '203.0.113.5:9000');
+    expect(tagsOf(announcer.poll())).toContain('nat:unknown');
+    expect(announcer.latest?.version).toBeGreaterThan(version);
+    clock.ms = 150_000;
+    expect(announcer.poll()).toHaveLength(8093);
+    expect(announcer.shortened).toBe(2);
+    expect(() => announcer.setServices(['echo'])).toThrow('capability: announcement is');
+    // What fits is announced again with all that is known.
+    announcer.announce({ tags: ['small'] });
+    expect(announcer.latest).toMatchObject({ tags: ['nat:symmetric', 'small'], reflexAddr: '203.0.113.5:9000' });
+  });
 });

@@ -214,7 +214,11 @@ export class CapabilityService {
   stats(): Record<string, number> {
     let dropped = this.#flooded;
     for (const [reason, count] of this.#intake.drops) if (reason !== 'seen' && reason !== 'own') dropped += count;
-    return { announcementsDropped: dropped, nodesIndexed: this.index.size };
+    return {
+      announcementsDropped: dropped,
+      announcementsShortened: this.#announcer.shortened,
+      nodesIndexed: this.index.size,
+    };
   }
 
   /** No timer runs afterwards. */
