@@ -11,6 +11,7 @@ import { RoomWaiters, roomWithin } from './credit.js';
 import { type MeshDriver, openDriver } from './driver.js';
 import { frame } from './frames.js';
 import { Inbox } from './inbox.js';
+import { tell } from './listeners.js';
 import { checkTargetAddress } from './resolve.js';
 
 /** Options of a mesh node (30 §2). Fields marked + are additions to the published 0.19.0 options. */
@@ -329,11 +330,11 @@ export class CoreNode {
       for (const what of readHappenings(batch)) {
         if (what.kind === 'handshake') this.#pending.get(what.id)?.resolve({ peer: what.peer, link: what.link });
         else if (what.kind === 'handshake-failed') this.#pending.get(what.id)?.reject(new Error(what.reason));
-        else if (what.kind === 'message') this.#handlers.get(what.packet.subprotocol)?.(what.packet);
+        else if (what.kind === 'message') this.#onPacket(what.packet);
         else if (what.kind === 'peer') this.#onPeer(what.peer, PEER_WORDS[what.change]);
         else if (what.kind === 'room') this.room.told(what.peer, what.stream);
         else if (what.kind === 'keep-alive') {
-          for (const listener of this.#keepAliveListeners) listener(what.from, what.sender);
+          if (!this.closed) for (const listener of this.#keepAliveListeners) listener(what.from, what.sender);
         }
       }
     }
@@ -345,10 +346,16 @@ export class CoreNode {
     this.#onWake();
   }
 
+  /** A node that is shutting down answers nobody: only what it has sent already is still acknowledged. */
+  #onPacket(packet: Packet): void {
+    const handler = this.closed ? undefined : this.#handlers.get(packet.subprotocol);
+    if (handler) tell(handler, packet);
+  }
+
   #onPeer(id: bigint, type: PeerEvent['type']): void {
     if (this.#peerListeners.size === 0) return;
     const peer = this.peers().find((one) => one.id === id);
-    for (const listener of this.#peerListeners) listener(peer ? { type, id, peer } : { type, id });
+    for (const listener of this.#peerListeners) tell(listener, peer ? { type, id, peer } : { type, id });
   }
 
   /** Calls the listener for each change of a peer; returns the function that ends it. */

@@ -2,6 +2,7 @@
 
 import { readPackets } from './batch.js';
 import type { MeshDriver } from './driver.js';
+import { tell } from './listeners.js';
 
 /** One event as an iterator gives it. */
 export interface MeshEvent {
@@ -42,6 +43,8 @@ interface Reader {
   readonly queue: MeshEvent[];
   notify: () => void;
   ended: boolean;
+  /** Takes it off the list, and its listener off the signal. */
+  leave: () => void;
   /** Takes events in batches instead of an iterator. */
   readonly callback?: (events: MeshEvent[]) => void;
 }
@@ -131,7 +134,7 @@ export class Inbox {
       for (const event of events) if (!this.#offer(event)) this.#unread.push(event);
       for (const reader of this.#readers) {
         if (reader.queue.length === 0) continue;
-        if (reader.callback) reader.callback(reader.queue.splice(0));
+        if (reader.callback) tell(reader.callback, reader.queue.splice(0));
         else reader.notify();
       }
       // What comes now is told anew.
@@ -160,17 +163,17 @@ export class Inbox {
 
   /** Calls the callback with events in batches, as they arrive; returns the function that ends it. */
   onEvents(callback: (events: MeshEvent[]) => void, filter: Selection = {}): () => void {
-    const reader: Reader = { filter, queue: [], notify: () => {}, ended: false, callback };
     const end = () => {
       this.#readers.delete(reader);
       filter.signal?.removeEventListener('abort', end);
     };
+    const reader: Reader = { filter, queue: [], notify: () => {}, ended: false, leave: end, callback };
     if (filter.signal?.aborted) return () => {};
     filter.signal?.addEventListener('abort', end, { once: true });
     this.#enter(reader);
     // No callback runs before this method has returned.
     queueMicrotask(() => {
-      if (reader.queue.length > 0 && this.#readers.has(reader)) callback(reader.queue.splice(0));
+      if (reader.queue.length > 0 && this.#readers.has(reader)) tell(callback, reader.queue.splice(0));
       this.pump();
     });
     return end;
@@ -188,6 +191,10 @@ export class Inbox {
       queue: [],
       notify: () => {},
       ended: this.#closed || filter.signal?.aborted === true,
+      leave: () => {
+        this.#readers.delete(reader);
+        filter.signal?.removeEventListener('abort', abort);
+      },
     };
     const abort = () => {
       reader.ended = true;
@@ -198,13 +205,10 @@ export class Inbox {
       filter.signal?.addEventListener('abort', abort, { once: true });
       this.#enter(reader);
     }
-    return this.#read(reader, () => {
-      this.#readers.delete(reader);
-      filter.signal?.removeEventListener('abort', abort);
-    });
+    return this.#read(reader);
   }
 
-  async *#read(reader: Reader, done: () => void): AsyncGenerator<MeshEvent, void, void> {
+  async *#read(reader: Reader): AsyncGenerator<MeshEvent, void, void> {
     try {
       for (;;) {
         this.pump();
@@ -219,7 +223,7 @@ export class Inbox {
         });
       }
     } finally {
-      done();
+      reader.leave();
     }
   }
 
@@ -228,6 +232,7 @@ export class Inbox {
     this.#closed = true;
     for (const reader of this.#readers) {
       reader.ended = true;
+      reader.leave();
       reader.notify();
     }
   }

@@ -90,6 +90,7 @@ export class Fanout {
 
   /** Lets a channel go out to a peer; `false` when the guard is full. */
   grant(peer: bigint, channel: string): boolean {
+    if (this.#host.closed) return false;
     const number = this.#host.raw.grantChannel(peer, channel);
     if (number === 0) return false;
     let out = this.#outgoing.get(channel);

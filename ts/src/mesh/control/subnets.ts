@@ -66,7 +66,7 @@ export class Subnets {
     if (!this.policy) return;
     const subnet = this.#derived(tags);
     this.#peers.set(peer, subnet);
-    if (this.#gateway) this.#host.raw.gatewaySubnet(peer, subnet);
+    if (this.#gateway && !this.#host.closed) this.#host.raw.gatewaySubnet(peer, subnet);
   }
 
   /** A peer is silent or gone. */
