@@ -133,8 +133,8 @@ export class ChannelGate {
       this.#o.onDropped?.(peer, channel, reason);
       return;
     }
-    this.#o.guard.grant(peer, channel);
-    this.#o.roster.add(channel, peer, queueGroup);
+    if (this.#o.guard.grant(peer, channel)) this.#o.roster.add(channel, peer, queueGroup);
+    else this.#o.onDropped?.(peer, channel, 'too-many-channels');
   }
 
   /** The channel was registered anew: members that it does not admit any more are removed. */

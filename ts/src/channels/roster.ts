@@ -5,6 +5,8 @@ export const MAX_CHANNELS_PER_PEER = 1024;
 
 interface QueueGroup {
   readonly members: Set<bigint>;
+  /** The members in turn; made when it is needed after a change. */
+  order: readonly bigint[] | undefined;
   /** Turn of the round-robin. */
   cursor: number;
 }
@@ -48,9 +50,10 @@ export class Roster {
     }
     if (queueGroup === undefined) membership.broadcast.add(peer);
     else {
-      const group = membership.groups.get(queueGroup) ?? { members: new Set(), cursor: 0 };
+      const group = membership.groups.get(queueGroup) ?? { members: new Set(), order: undefined, cursor: 0 };
       membership.groups.set(queueGroup, group);
       group.members.add(peer);
+      group.order = undefined;
     }
     if (own) own.set(channel, queueGroup);
     else this.#peers.set(peer, new Map([[channel, queueGroup]]));
@@ -89,6 +92,11 @@ export class Roster {
     return [...(this.#peers.get(peer)?.keys() ?? [])];
   }
 
+  /** Channels of a peer with its mode in each. */
+  modesOf(peer: bigint): { channel: string; queueGroup: string | undefined }[] {
+    return [...(this.#peers.get(peer) ?? [])].map(([channel, queueGroup]) => ({ channel, queueGroup }));
+  }
+
   /** Members of a channel with their mode. */
   membersOf(channel: string): { peer: bigint; queueGroup: string | undefined }[] {
     const membership = this.#channels.get(channel);
@@ -118,8 +126,8 @@ export class Roster {
     // A peer is in one mode only: nobody is named twice.
     const recipients = [...membership.broadcast];
     for (const group of membership.groups.values()) {
-      const members = [...group.members];
-      const next = members[group.cursor % members.length];
+      group.order ??= [...group.members];
+      const next = group.order[group.cursor % group.order.length];
       group.cursor = (group.cursor + 1) % Number.MAX_SAFE_INTEGER;
       if (next !== undefined) recipients.push(next);
     }
@@ -132,7 +140,10 @@ export class Roster {
     if (queueGroup === undefined) membership.broadcast.delete(peer);
     else {
       const group = membership.groups.get(queueGroup);
-      group?.members.delete(peer);
+      if (group) {
+        group.members.delete(peer);
+        group.order = undefined;
+      }
       if (group?.members.size === 0) membership.groups.delete(queueGroup);
     }
     if (membership.broadcast.size === 0 && membership.groups.size === 0) this.#channels.delete(channel);

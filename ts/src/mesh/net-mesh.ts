@@ -182,6 +182,8 @@ export class NetMesh {
     this.#core.driver.flush();
     const done = this.#core.raw.disconnect(this.#core.driver.now(), peerNodeId);
     this.#core.driver.flush();
+    // An engine driven from this thread would tell it with the next datagram only; no listener runs before the return.
+    queueMicrotask(() => this.#core.catchUp());
     return done;
   }
 
@@ -418,11 +420,7 @@ export class NetMesh {
   ): Promise<void> {
     const { queueGroup, signal } = opts;
     signal?.throwIfAborted();
-    const isThere = () =>
-      this.#control
-        .listSubscriptions()
-        .some((one) => one.publisherNodeId === publisherNodeId && one.channel === channel);
-    const before = signal !== undefined && !this.#core.closed && isThere();
+    const before = signal !== undefined && this.#control.isSubscribed(publisherNodeId, channel);
     const work = this.#control.subscribeChannel(publisherNodeId, channel, { token, queueGroup });
     try {
       await abortable(work, signal);

@@ -30,6 +30,23 @@ describe('attempts to get subscriptions back', () => {
     retries.close();
   });
 
+  it('begin anew with a session: a publisher that was restarted has counted nothing', async () => {
+    const retries = new Retries(() => 0);
+    let made = 0;
+    const refused = async () => {
+      made += 1;
+      return 'refused' as const;
+    };
+    for (let n = 0; n < 20; n++) retries.add(1n, refused);
+    await settled();
+    expect(made).toBe(15);
+    retries.reset(2n);
+    retries.reset(1n);
+    await settled();
+    expect(made).toBe(20);
+    retries.close();
+  });
+
   it('go on at once after a success, and more at a time with each', async () => {
     const retries = new Retries(() => 0);
     const open: (() => void)[] = [];

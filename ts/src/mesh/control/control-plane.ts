@@ -18,6 +18,7 @@ import { type SubnetId, type SubnetPolicy, unpackSubnet } from '../../subnets/in
 import type { Packet } from '../batch.js';
 import { checkInteger, checkU64 } from '../check.js';
 import type { PeerEvent } from '../core-node.js';
+import { tell } from '../listeners.js';
 import { CapabilityService } from './capability-service.js';
 import { ChannelStream } from './channel-stream.js';
 import { channelFailure } from './failure.js';
@@ -109,16 +110,7 @@ export class ControlPlane {
     });
     this.#requests = new Requests(host, this.#peers);
     const emit = (event: SubscriptionEvent) => {
-      for (const listener of [...this.#listeners]) {
-        try {
-          listener(event);
-        } catch (error) {
-          // The application's defect must be seen, and must not cut off what else has arrived.
-          queueMicrotask(() => {
-            throw error;
-          });
-        }
-      }
+      for (const listener of [...this.#listeners]) tell(listener, event);
     };
     this.subscriptions = new Subscriptions(host, this.#peers, this.#requests, emit);
     this.#prefixes = new Prefixes(host, this.#peers, this.#requests, this.subscriptions, emit);
@@ -197,6 +189,12 @@ export class ControlPlane {
     return [...this.subscriptions.list(), ...this.#prefixes.list()];
   }
 
+  /** Whether a channel, or a wildcard, is subscribed to. */
+  isSubscribed(publisher: bigint, channel: string): boolean {
+    const prefix = typeof channel === 'string' ? prefixOf(channel) : undefined;
+    return prefix === undefined ? this.subscriptions.has(publisher, channel) : this.#prefixes.has(publisher, prefix);
+  }
+
   async subscribeChannel(publisher: bigint, channel: string, request: SubscribeRequest = {}): Promise<void> {
     this.#checkTarget('subscribeChannel', publisher, channel);
     await this.#subscribe(publisher, channel, checkRequest(request), { kind: 'caller' });
@@ -242,6 +240,7 @@ export class ControlPlane {
       throw channelFailure('invalid-config', `invalid on_drop "${String(onDrop)}" (expected retry | throw)`);
     }
     const { inbox } = this.#host;
+    const by = { kind: 'iteration' } as const;
     const prefix = prefixOf(channel);
     const selection = prefix === undefined ? channel : (name: string) => isBelow(prefix, name);
     return new ChannelStream({
@@ -249,7 +248,7 @@ export class ControlPlane {
       begin:
         publisher === undefined
           ? Promise.resolve()
-          : this.#subscribe(publisher, channel, checkRequest(opts), { kind: 'iteration' }).catch((error: unknown) => {
+          : this.#subscribe(publisher, channel, checkRequest(opts), by).catch((error: unknown) => {
               throw mapped(error);
             }),
       events: (until) =>
@@ -260,8 +259,8 @@ export class ControlPlane {
       shown: (bytes) => platform.bytes(bytes) as Buffer,
       end: () => {
         if (publisher === undefined) return;
-        if (prefix === undefined) this.subscriptions.release(publisher, channel, { kind: 'iteration' });
-        else this.#prefixes.release(publisher, prefix);
+        if (prefix === undefined) this.subscriptions.release(publisher, channel, by);
+        else this.#prefixes.release(publisher, prefix, by);
       },
       ...(onDrop === 'throw'
         ? {
@@ -363,7 +362,7 @@ export class ControlPlane {
       case 'joined':
         this.capabilities.peerJoined(id);
         this.publisher.peerJoined(id);
-        this.subscriptions.peerBack(id);
+        this.subscriptions.peerBack(id, true);
         this.#prefixes.peerBack(id);
         break;
       case 'lost':
@@ -375,7 +374,7 @@ export class ControlPlane {
       case 'recovered':
         this.capabilities.peerRecovered(id);
         this.publisher.peerRecovered(id);
-        this.subscriptions.peerBack(id);
+        this.subscriptions.peerBack(id, false);
         this.#prefixes.peerBack(id);
         break;
       case 'left':

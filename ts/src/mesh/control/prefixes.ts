@@ -28,7 +28,7 @@ interface Watched {
   state: SubscriptionInfo['state'];
   lastError: string | undefined;
   explicit: boolean;
-  iterations: number;
+  readonly iterations: Set<Wisher>;
   /** Channels that were unsubscribed from by name. */
   readonly without: Set<string>;
   readonly backoff: Backoff;
@@ -100,7 +100,7 @@ export class Prefixes {
       state: 'lost',
       lastError: undefined,
       explicit: false,
-      iterations: 0,
+      iterations: new Set(),
       without: new Set(),
       backoff: retryBackoff(),
       timer: undefined,
@@ -119,7 +119,7 @@ export class Prefixes {
       done();
     }
     if (by.kind === 'caller') watched.explicit = true;
-    else watched.iterations += 1;
+    else watched.iterations.add(by);
   }
 
   /** Ends the subscription, and those that only it asked for. */
@@ -132,11 +132,10 @@ export class Prefixes {
   }
 
   /** An iteration over a prefix is over. */
-  release(publisher: bigint, prefix: string): void {
+  release(publisher: bigint, prefix: string, by: Wisher): void {
     const watched = this.#watched.get(key(publisher, prefix));
-    if (!watched) return;
-    watched.iterations -= 1;
-    if (watched.explicit || watched.iterations > 0 || this.#host.closed) return;
+    if (!watched?.iterations.delete(by)) return;
+    if (watched.explicit || watched.iterations.size > 0 || this.#host.closed) return;
     this.unsubscribe(publisher, prefix).catch(() => {});
   }
 
@@ -147,6 +146,11 @@ export class Prefixes {
       if (wanted) watched.without.delete(channel);
       else if (watched.without.size < MAX_CHANNELS_PER_PEER) watched.without.add(channel);
     }
+  }
+
+  /** Whether a prefix is subscribed to. */
+  has(publisher: bigint, prefix: string): boolean {
+    return this.#watched.has(key(publisher, prefix));
   }
 
   /** All prefixes, as subscriptions. */
@@ -269,7 +273,8 @@ export class Prefixes {
 
   /** Names below the prefix that this node may subscribe to, page by page. */
   async #names({ publisher, prefix, request }: Watched): Promise<string[]> {
-    const all = this.#peers.has(publisher) ? await tokensOf(request.token, patternOf(prefix)) : [];
+    const given = this.#peers.has(publisher) ? tokensOf(request.token, patternOf(prefix)) : [];
+    const all = given instanceof Promise ? await this.#requests.during(given) : given;
     const tokens = all.slice(0, MAX_PRESENTED_TOKENS).map(({ bytes }) => bytes);
     const found: string[] = [];
     for (let after = ''; ; ) {
@@ -292,8 +297,11 @@ export class Prefixes {
   /** Joins what is new; the text of the last refusal, if any. */
   async #join(watched: Watched, names: readonly string[]): Promise<string | undefined> {
     const { publisher, prefix, request, without } = watched;
-    const waiting = names.filter((name) => !without.has(name));
-    let refused: string | undefined;
+    const joined = new Set(this.#subscriptions.joinedBy(publisher, prefix));
+    const open = names.filter((name) => !without.has(name) && !joined.has(name));
+    // No publisher of good will has more members than it allows itself, but what it names is its word only.
+    const waiting = open.slice(0, Math.max(0, MAX_CHANNELS_PER_PEER - joined.size));
+    let refused = open.length > waiting.length ? rejection('too-many-channels').message : undefined;
     const joiner = async () => {
       for (let name = waiting.shift(); name !== undefined && this.#current(watched); name = waiting.shift()) {
         try {

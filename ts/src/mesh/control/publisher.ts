@@ -135,7 +135,7 @@ export class Publisher {
   readonly #subnets: Subnets;
   readonly #answers = new Map<string, RejectReason>();
   /** Memberships of peers that fell silent, to be given back when the same session speaks again. */
-  readonly #silent = new Map<bigint, { channel: string; queueGroup: string | undefined }[]>();
+  readonly #silent = new Map<bigint, Map<string, string | undefined>>();
   /** Of registered channels. */
   readonly #counters = new Map<string, Counters>();
   readonly #peers: PeerTable;
@@ -228,6 +228,8 @@ export class Publisher {
     const key = `${peer}:${message.nonce}`;
     let reason = this.#answers.get(key);
     if (reason === undefined) {
+      // Said in the silence (only a heartbeat ends it with the published package): newer than what is remembered.
+      this.#silent.get(peer)?.delete(message.channel);
       if (message.type === 'unsubscribe') {
         this.#gate.unsubscribe(peer, message.channel);
         reason = 'none';
@@ -323,26 +325,25 @@ export class Publisher {
 
   /** A peer is silent: it receives nothing until it speaks again. */
   peerFailed(peer: bigint): void {
-    const lost = this.#roster.channelsOf(peer).map((channel) => ({
-      channel,
-      queueGroup: this.#roster.membersOf(channel).find((member) => member.peer === peer)?.queueGroup,
-    }));
+    const lost = this.#roster.modesOf(peer).map(({ channel, queueGroup }) => [channel, queueGroup] as const);
     this.#gate.peerFailed(peer);
     this.interests.forget(peer);
-    if (lost.length > 0) this.#silent.set(peer, lost);
+    if (lost.length > 0) this.#silent.set(peer, new Map(lost));
   }
 
   /** The same session speaks again: its memberships are asked for anew, with the tokens that were presented then. */
   peerRecovered(peer: bigint): void {
     const lost = this.#silent.get(peer) ?? [];
     this.#silent.delete(peer);
-    for (const { channel, queueGroup } of lost) this.#gate.restore(peer, channel, queueGroup);
+    for (const [channel, queueGroup] of lost) this.#gate.restore(peer, channel, queueGroup);
   }
 
   /** A new session: what it asks for it asks for again. */
   peerJoined(peer: bigint): void {
     this.#silent.delete(peer);
     this.interests.forget(peer);
+    // What was granted in the session before may be gone: a request that is repeated in this one is a new one.
+    for (const key of this.#answers.keys()) if (key.startsWith(`${peer}:`)) this.#answers.delete(key);
   }
 
   /** A session ended. */

@@ -53,6 +53,8 @@ export class Requests {
   readonly #host: ControlHost;
   readonly #peers: PeerTable;
   readonly #pending = new Map<bigint, Pending>();
+  /** Ends the waits for the application. */
+  readonly #waits = new Set<(error: Error) => void>();
 
   constructor(host: ControlHost, peers: PeerTable) {
     this.#host = host;
@@ -105,6 +107,21 @@ export class Requests {
     }
   }
 
+  /** Waits for what the application has to give before a question can be asked; rejects at the end of the node. */
+  async during<T>(work: Promise<T>): Promise<T> {
+    let end: (error: Error) => void = () => {};
+    const ended = new Promise<never>((_, reject) => {
+      end = reject;
+    });
+    this.#waits.add(end);
+    try {
+      return await Promise.race([work, ended]);
+    } finally {
+      this.#waits.delete(end);
+      work.catch(() => {});
+    }
+  }
+
   /** An answer arrived. It counts only from the peer that was asked, and only when it is of the kind asked for. */
   answered(peer: bigint, nonce: bigint, kind: Question['answer'], answer: Answer): boolean {
     const pending = this.#pending.get(nonce);
@@ -116,5 +133,6 @@ export class Requests {
   /** Rejects what is under way. */
   close(error: Error): void {
     for (const pending of [...this.#pending.values()]) pending.settle(error);
+    for (const end of this.#waits) end(error);
   }
 }

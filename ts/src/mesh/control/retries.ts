@@ -43,6 +43,14 @@ export class Retries {
     this.#advance(publisher, lane);
   }
 
+  /** A session with the publisher has begun: what it refused before counts no longer. */
+  reset(publisher: bigint): void {
+    const lane = this.#lanes.get(publisher);
+    if (!lane) return;
+    lane.refused = 0;
+    this.#advance(publisher, lane);
+  }
+
   /** Forgets everything. */
   close(): void {
     for (const { timer, waiting } of this.#lanes.values()) {

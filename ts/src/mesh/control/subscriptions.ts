@@ -49,7 +49,10 @@ export interface SubscriptionEvent {
   readonly error?: Error;
 }
 
-/** Who wants a subscription: the caller of `subscribeChannel`, an iteration, or the prefix of a wildcard. */
+/**
+ * Who wants a subscription: the caller of `subscribeChannel`, an iteration (each is an object of its own), or the prefix of
+ * a wildcard.
+ */
 export type Wisher =
   | { readonly kind: 'caller' }
   | { readonly kind: 'iteration' }
@@ -62,13 +65,26 @@ interface Wanted {
   state: SubscriptionInfo['state'];
   lastError: string | undefined;
   explicit: boolean;
-  iterations: number;
+  readonly iterations: Set<Wisher>;
   readonly prefixes: Set<string>;
   readonly backoff: Backoff;
   /** Waits until the next attempt, or until the token has to be renewed. */
   timer: ReturnType<typeof setTimeout> | undefined;
   /** An attempt waits for its turn or is under way. */
   trying: boolean;
+  /** The publisher came back during the attempt: its outcome may be that of the session before. */
+  again: boolean;
+  /** When it was last accepted, monotonic ms. */
+  acceptedMs: number;
+}
+
+/** A request to subscribe on its way, and what has happened since. */
+interface Asking {
+  sent: boolean;
+  /** Why the publisher has taken this node off the channel. */
+  dropped: RejectReason | undefined;
+  /** Whether the channel was unsubscribed from. */
+  ended: boolean;
 }
 
 const FIRST_RETRY_MS = 500;
@@ -89,8 +105,7 @@ export class Subscriptions {
   readonly #emit: (event: SubscriptionEvent) => void;
   readonly #retries = new Retries();
   readonly #wanted = new Map<string, Wanted>();
-  /** Channels that are being asked for, and why the publisher has taken this node off one of them meanwhile. */
-  readonly #asking = new Map<string, { asked: number; dropped: RejectReason | undefined }>();
+  readonly #asking = new Map<string, Set<Asking>>();
   readonly #expected: ExpectedChannels;
 
   constructor(host: ControlHost, peers: PeerTable, requests: Requests, emit: (event: SubscriptionEvent) => void) {
@@ -104,15 +119,21 @@ export class Subscriptions {
   /** Subscribes; rejects with the reason of the refusal. */
   async subscribe(publisher: bigint, channel: string, request: SubscribeRequest, by: Wisher): Promise<void> {
     const before = this.#wanted.get(key(publisher, channel));
-    // A prefix does not change how others subscribed.
-    if (before?.state === 'active' && by.kind === 'prefix') {
+    // A prefix does not change how others subscribed; what is lost is asked for again as it was.
+    if (before && by.kind === 'prefix') {
       before.prefixes.add(by.prefix);
       return;
     }
     const token = request.token === undefined ? before?.request.token : checkTokenSource(request.token);
     const wish = { token, queueGroup: request.queueGroup };
-    const presented = await this.#ask(publisher, channel, wish, by.kind !== 'prefix');
+    const { token: presented, ended } = await this.#ask(publisher, channel, wish, by.kind !== 'prefix');
+    if (ended) {
+      // The publisher may have got the two messages in the other order.
+      if (!this.has(publisher, channel)) await this.unsubscribe(publisher, channel).catch(() => {});
+      return;
+    }
     let wanted = this.#wanted.get(key(publisher, channel));
+    if (wanted && by.kind !== 'prefix') wanted.request = wish;
     if (!wanted) {
       wanted = {
         publisher,
@@ -121,17 +142,18 @@ export class Subscriptions {
         state: 'lost',
         lastError: undefined,
         explicit: false,
-        iterations: 0,
+        iterations: new Set(),
         prefixes: new Set(),
         backoff: retryBackoff(),
         timer: undefined,
         trying: false,
+        again: false,
+        acceptedMs: 0,
       };
       this.#wanted.set(key(publisher, channel), wanted);
     }
-    wanted.request = wish;
     if (by.kind === 'caller') wanted.explicit = true;
-    else if (by.kind === 'iteration') wanted.iterations += 1;
+    else if (by.kind === 'iteration') wanted.iterations.add(by);
     else wanted.prefixes.add(by.prefix);
     this.#expected.expect(publisher, channel);
     this.#accepted(wanted, presented);
@@ -140,6 +162,7 @@ export class Subscriptions {
   /** Ends a subscription, whoever asked for it. */
   async unsubscribe(publisher: bigint, channel: string): Promise<void> {
     this.#forget(publisher, channel);
+    for (const asking of this.#asking.get(key(publisher, channel)) ?? []) asking.ended = true;
     await this.#requests.ask({
       peer: publisher,
       about: channel,
@@ -153,9 +176,10 @@ export class Subscriptions {
   release(publisher: bigint, channel: string, by: Exclude<Wisher, { kind: 'caller' }>): void {
     const wanted = this.#wanted.get(key(publisher, channel));
     if (!wanted) return;
-    if (by.kind === 'iteration') wanted.iterations -= 1;
-    else wanted.prefixes.delete(by.prefix);
-    if (wanted.explicit || wanted.iterations > 0 || wanted.prefixes.size > 0 || this.#host.closed) return;
+    // The subscription of an iteration may have been ended by its name, and this be another one.
+    const was = by.kind === 'iteration' ? wanted.iterations.delete(by) : wanted.prefixes.delete(by.prefix);
+    if (!was) return;
+    if (wanted.explicit || wanted.iterations.size > 0 || wanted.prefixes.size > 0 || this.#host.closed) return;
     // A publisher that cannot be told any more has nothing to end.
     this.unsubscribe(publisher, channel).catch(() => {});
   }
@@ -190,19 +214,19 @@ export class Subscriptions {
   /** The publisher has taken this node off a channel. */
   dropped(publisher: bigint, channel: string, reason: RejectReason): void {
     // The answer to what is asked just now may have been overtaken.
-    const asking = this.#asking.get(key(publisher, channel));
-    if (asking) asking.dropped = reason;
+    for (const asking of this.#asking.get(key(publisher, channel)) ?? []) if (asking.sent) asking.dropped = reason;
     const wanted = this.#wanted.get(key(publisher, channel));
     if (!wanted || wanted.state === 'lost') return;
     const error = rejection(reason);
-    if (!wanted.explicit && wanted.iterations === 0) {
+    if (!wanted.explicit && wanted.iterations.size === 0) {
       // Only prefixes wanted it: they look again by themselves.
       this.#forget(publisher, channel);
     } else {
       wanted.state = 'dropped';
       wanted.lastError = error.message;
-      // A provider may have a better token at once.
-      this.#tryIn(wanted, typeof wanted.request.token === 'function' ? 0 : wanted.backoff.next());
+      // A provider may have a better token at once; but who accepts and drops again and again is not followed at that pace.
+      const lasted = performance.now() - wanted.acceptedMs >= FIRST_RETRY_MS;
+      this.#tryIn(wanted, lasted && typeof wanted.request.token === 'function' ? 0 : wanted.backoff.next());
     }
     this.#emit({ type: 'dropped', publisherNodeId: publisher, channel, error });
   }
@@ -219,11 +243,13 @@ export class Subscriptions {
     }
   }
 
-  /** A publisher is back: what was wanted is asked for again. */
-  peerBack(peer: bigint): void {
+  /** A publisher is back, in a session that is `fresh` or the old one: what was wanted is asked for again. */
+  peerBack(peer: bigint, fresh: boolean): void {
+    if (fresh) this.#retries.reset(peer);
     for (const wanted of this.#wanted.values()) {
       if (wanted.publisher !== peer) continue;
       wanted.backoff.reset();
+      wanted.again = wanted.trying;
       this.#tryIn(wanted, 0);
     }
   }
@@ -240,6 +266,7 @@ export class Subscriptions {
     wanted.timer = undefined;
     wanted.backoff.reset();
     wanted.lastError = undefined;
+    wanted.acceptedMs = performance.now();
     const renewal = typeof request.token === 'function' && presented ? renewalMs(presented, Date.now()) : undefined;
     if (renewal !== undefined) wanted.timer = later(() => this.#try(wanted), renewal);
     const before = wanted.state;
@@ -258,8 +285,10 @@ export class Subscriptions {
     if (wanted.trying || this.#host.closed) return;
     wanted.trying = true;
     this.#retries.add(wanted.publisher, async () => {
+      wanted.again = false;
       const outcome = await this.#attempt(wanted);
       wanted.trying = false;
+      if (wanted.again) this.#try(wanted);
       return outcome;
     });
   }
@@ -269,7 +298,7 @@ export class Subscriptions {
     const current = () => this.#wanted.get(key(publisher, channel)) === wanted && !this.#host.closed;
     if (!current()) return 'failed';
     try {
-      const presented = await this.#ask(publisher, channel, wanted.request, false);
+      const { token: presented } = await this.#ask(publisher, channel, wanted.request, false);
       if (current()) this.#accepted(wanted, presented);
       // Ended in the meantime.
       else if (!this.has(publisher, channel)) await this.unsubscribe(publisher, channel);
@@ -277,7 +306,7 @@ export class Subscriptions {
     } catch (error) {
       const refused = error instanceof Error && 'kind' in error && REFUSALS.has(error.kind);
       if (!current()) return refused ? 'refused' : 'failed';
-      if (!wanted.explicit && wanted.iterations === 0 && refused) this.#forget(publisher, channel);
+      if (!wanted.explicit && wanted.iterations.size === 0 && refused) this.#forget(publisher, channel);
       else {
         // What is still active has only failed to present a new token.
         wanted.lastError = messageOf(error);
@@ -300,21 +329,23 @@ export class Subscriptions {
     this.#expected.forget(publisher, channel);
   }
 
-  /** Asks to subscribe; resolves with the token that was presented. */
+  /** Asks to subscribe; resolves with the token that was presented, and whether the channel was unsubscribed from meanwhile. */
   async #ask(
     publisher: bigint,
     channel: string,
     { token: source, queueGroup }: SubscribeRequest,
     holds: boolean,
-  ): Promise<DecodedToken | undefined> {
-    const found = this.#peers.has(publisher) ? tokensOf(source, channel) : [];
-    const token = fittingToken(found instanceof Promise ? await found : found, channel, this.#host.entityId);
-    // What the publisher sends may arrive before its answer.
-    this.#expected.expect(publisher, channel);
-    const asking = this.#asking.get(key(publisher, channel)) ?? { asked: 0, dropped: undefined };
-    this.#asking.set(key(publisher, channel), asking);
-    asking.asked += 1;
+  ): Promise<{ readonly token: DecodedToken | undefined; readonly ended: boolean }> {
+    const asking: Asking = { sent: false, dropped: undefined, ended: false };
+    const all = this.#asking.get(key(publisher, channel)) ?? new Set();
+    this.#asking.set(key(publisher, channel), all.add(asking));
     try {
+      const found = this.#peers.has(publisher) ? tokensOf(source, channel) : [];
+      const tokens = found instanceof Promise ? await this.#requests.during(found) : found;
+      const token = fittingToken(tokens, channel, this.#host.entityId);
+      // What the publisher sends may arrive before its answer.
+      this.#expected.expect(publisher, channel);
+      asking.sent = true;
       const { accepted, reason } = await this.#requests.ask({
         peer: publisher,
         about: channel,
@@ -331,13 +362,13 @@ export class Subscriptions {
       });
       if (!accepted) throw rejection(reason);
       if (asking.dropped) throw rejection(asking.dropped);
-      return token;
+      return { token, ended: asking.ended };
     } catch (error) {
       if (!this.has(publisher, channel)) this.#forget(publisher, channel);
       throw error;
     } finally {
-      asking.asked -= 1;
-      if (asking.asked === 0) this.#asking.delete(key(publisher, channel));
+      all.delete(asking);
+      if (all.size === 0) this.#asking.delete(key(publisher, channel));
     }
   }
 }
