@@ -8,7 +8,7 @@ import {
   normalizeGpuVendor,
   type WireModality,
 } from './types.js';
-import { sortedDistinct } from './utf8-order.js';
+import { sortedDistinct, wellFormed } from './utf8-order.js';
 import { type CapabilityView, viewOf } from './view.js';
 
 /** A checked filter. */
@@ -33,7 +33,7 @@ function texts(value: unknown, field: string): string[] {
   if (!Array.isArray(value)) throw wrongType(METHOD, field, value, 'an array of strings', 'ArrayExpected');
   return value.map((entry: unknown) => {
     if (typeof entry !== 'string') throw wrongType(METHOD, field, entry, 'a string', 'StringExpected');
-    return entry;
+    return wellFormed(entry);
   });
 }
 

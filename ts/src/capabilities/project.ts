@@ -72,9 +72,10 @@ function addNumber(add: Add, key: string, value: number | bigint): void {
 
 function addHardware(add: Add, hardware: Hardware): void {
   const cores = u16(hardware.cpuCores, 'cpuCores');
-  if (cores > 0) {
+  const threads = u16(hardware.cpuThreads ?? hardware.cpuCores, 'cpuThreads');
+  if (hardware.cpuCores !== undefined) {
     addNumber(add, 'hardware.cpu_cores', cores);
-    addNumber(add, 'hardware.cpu_threads', u16(hardware.cpuThreads, 'cpuThreads') || cores);
+    addNumber(add, 'hardware.cpu_threads', threads);
   }
   addNumber(add, 'hardware.memory_gb', u32(hardware.memoryGb, 'memoryGb'));
   if (hardware.gpu !== undefined) {
@@ -127,15 +128,20 @@ function addModel(add: Add, model: ModelCapability, index: number): void {
   if (flag(model.loaded, 'loaded', false)) add(`${prefix}.loaded=true`);
 }
 
-function addTool(add: Add, metadata: Map<string, string>, tool: ToolCapability, index: number): void {
+/**
+ * Peers add tools one by one and read those before back from their tags, so that before the last one an empty version
+ * comes out as the default, and empty requirements as none.
+ */
+function addTool(add: Add, metadata: Map<string, string>, tool: ToolCapability, index: number, isLast: boolean): void {
   const prefix = `software.tool.${index}`;
   const id = required(record(tool, 'tools').toolId, 'toolId', 'CapabilitySetJs.tools');
-  const version = text(tool.version ?? '1.0.0', 'version');
+  const version = text(tool.version ?? '1.0.0', 'version') || (isLast ? '' : '1.0.0');
   if (id !== '') add(`${prefix}.tool_id=${id}`);
   if (tool.name) add(`${prefix}.name=${text(tool.name, 'name')}`);
   if (version !== '') add(`${prefix}.version=${version}`);
   const requires = list(tool.requires, 'requires').map((entry) => text(entry, 'requires'));
-  if (requires.length > 0) add(`${prefix}.requires=${requires.join(',')}`);
+  const csv = requires.join(',');
+  if (csv !== '' || (isLast && requires.length > 0)) add(`${prefix}.requires=${csv}`);
   addNumber(add, `${prefix}.estimated_time_ms`, u32(tool.estimatedTimeMs, 'estimatedTimeMs'));
   add(`${prefix}.stateless=${flag(tool.stateless, 'stateless', true)}`);
   if (tool.inputSchema !== undefined) metadata.set(`tool::${id}::input_schema`, text(tool.inputSchema, 'inputSchema'));
@@ -170,8 +176,8 @@ export function projectCapabilities(caps: CapabilitySet): CapabilitySetWire {
   list(caps.models, 'models').forEach((model, index) => {
     addModel(add, model, index);
   });
-  list(caps.tools, 'tools').forEach((tool, index) => {
-    addTool(add, metadata, tool, index);
+  list(caps.tools, 'tools').forEach((tool, index, { length }) => {
+    addTool(add, metadata, tool, index, index === length - 1);
   });
   for (const tag of list(caps.tags, 'tags')) if (text(tag, 'tags') !== '') add(tag);
   if (caps.limits !== undefined) {

@@ -1,6 +1,7 @@
 /** Scope tags: who shall find a node (40 §10). */
 import { wrongType } from '../errors.js';
 import type { ScopeFilter } from './types.js';
+import { wellFormed } from './utf8-order.js';
 
 /** Prefix of tags that bind a node to a tenant. */
 export const SCOPE_TENANT_PREFIX = 'scope:tenant:';
@@ -62,7 +63,7 @@ const METHOD = 'findNodesScoped';
 function oneName(value: unknown, field: string): string[] {
   if (value === undefined || value === null || value === '') return [];
   if (typeof value !== 'string') throw wrongType(METHOD, field, value, 'a string', 'StringExpected');
-  return [value];
+  return [wellFormed(value)];
 }
 
 function names(value: unknown, field: string): string[] {

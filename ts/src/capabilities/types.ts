@@ -32,7 +32,7 @@ export interface Accelerator {
 export interface Hardware {
   /** u16, saturating. */
   cpuCores?: number;
-  /** u16, saturating; default: the cores. Ignored without `cpuCores`. */
+  /** u16, saturating; default: the cores; 0 is not announced. Ignored without `cpuCores`. */
   cpuThreads?: number;
   /** u32. */
   memoryGb?: number;

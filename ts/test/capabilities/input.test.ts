@@ -25,6 +25,25 @@ describe('what a node offers', () => {
     expect(() => projectCapabilities(wrong(caps))).toThrow(`announceCapabilities: ${field} must be`);
   });
 
+  it.each([
+    [{ cpuCores: 4 }, ['hardware.cpu_cores=4', 'hardware.cpu_threads=4']],
+    [{ cpuCores: 4, cpuThreads: 0 }, ['hardware.cpu_cores=4']],
+    [{ cpuCores: 0, cpuThreads: 8 }, ['hardware.cpu_threads=8']],
+    [{ cpuThreads: 8 }, []],
+  ])('threads follow the cores only when they are not given: %j', (hardware, tags) => {
+    expect(projectCapabilities({ hardware }).tags).toEqual(tags);
+  });
+
+  it('empty fields of a tool come out as peers announce them, which differs for the last one', () => {
+    const tool = { toolId: '', version: '', requires: [''] };
+    expect(projectCapabilities({ tools: [tool, tool] }).tags).toEqual([
+      'software.tool.0.stateless=true',
+      'software.tool.0.version=1.0.0',
+      'software.tool.1.requires=',
+      'software.tool.1.stateless=true',
+    ]);
+  });
+
   it('of a pair only the first two count', () => {
     const caps = wrong({ software: { os: 'linux', runtimes: [['python', '3', 7]] } });
     expect(projectCapabilities(caps).tags).toEqual(['software.os=linux', 'software.runtime.python=3']);
@@ -86,6 +105,13 @@ describe('queries', () => {
   ])('a scope without names is any: %j', (scope) => {
     expect(index.findNodesScoped({}, scope as unknown as ScopeFilter)).toEqual([1n]);
     expect(() => scopeFilterToNapi(scope as unknown as ScopeFilter)).not.toThrow();
+  });
+
+  it('texts that have no UTF-8 form compare as they are announced', () => {
+    announce(2n, { tags: ['\ud800x', 'scope:tenant:\udc00'] });
+    expect(index.findNodes({ requireTags: ['\ud800x'] })).toEqual([2n]);
+    expect(index.findNodesScoped({ requireTags: ['\ufffdx'] }, { kind: 'tenant', tenant: '\ud801' })).toEqual([2n]);
+    index.remove(2n);
   });
 
   it('gates: a model has an index before its id', () => {
