@@ -4,6 +4,8 @@ import {
   type Predicate,
   type PreparedCapabilities,
   prepareCapabilities,
+  type StandardPlacement,
+  selectCandidates,
 } from '../capability-toolkit/index.js';
 import { originHashOf } from '../identity/index.js';
 import type { Announcement } from './announcement.js';
@@ -280,6 +282,17 @@ export class CapabilityIndex {
       if (entry.isVisible(now) && compiled.matches(entry.prepared)) found.push(entry.nodeId);
     }
     return found;
+  }
+
+  /**
+   * Ids of the nodes that a placement admits, smallest first (an addition of ours). A custom filter is looked up among those
+   * of this process. Time grows with the number of nodes.
+   */
+  selectNodes(placement: StandardPlacement): bigint[] {
+    const now = this.#clock.monotonicMs();
+    const visible: Entry[] = [];
+    for (const { entry } of this.#slots.values()) if (entry.isVisible(now)) visible.push(entry);
+    return selectCandidates(placement, visible).map(({ nodeId }) => nodeId);
   }
 
   /** The node that satisfies a filter best; the smallest id of equal ones. Weights in [0, 1]. */

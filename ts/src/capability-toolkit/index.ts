@@ -13,6 +13,7 @@ export {
 } from './debug-report.js';
 export { evaluatePredicate } from './evaluate.js';
 export {
+  type CandidateView,
   type PlacementCandidate,
   type PlacementFilterFn,
   PlacementFilterRegistry,

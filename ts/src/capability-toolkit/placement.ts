@@ -27,6 +27,13 @@ export interface PlacementCandidate {
   metadata: Record<string, string>;
 }
 
+/** A candidate that is only looked at. */
+export interface CandidateView {
+  readonly nodeId: bigint;
+  readonly tags: readonly string[];
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
 /** Whether a candidate is acceptable. */
 export type PlacementFilterFn = (candidate: PlacementCandidate) => boolean;
 
@@ -148,7 +155,7 @@ export class PlacementFilterRegistry {
   }
 
   /** Whether the filter of this id accepts. A missing filter, a throw, and anything but `true` refuse. */
-  accepts(id: string, candidate: PlacementCandidate): boolean {
+  accepts(id: string, candidate: CandidateView): boolean {
     const fn = this.#filters.get(id);
     if (!fn) {
       this.#report(id, toolkitError(`no placement filter "${id}" is registered: register it before it is used`));
@@ -178,11 +185,11 @@ const sense = (tag: string): string => (tag === '' ? '' : semanticTag(parseWireT
  * The candidates that a configuration admits, smallest node id first (an addition of ours). `filters` is where the custom
  * filter is looked up; by default among those that were registered on a node of this process.
  */
-export function selectCandidates(
+export function selectCandidates<T extends CandidateView>(
   placement: StandardPlacement,
-  candidates: Iterable<PlacementCandidate>,
+  candidates: Iterable<T>,
   filters: PlacementFilterRegistry = placementFilters,
-): PlacementCandidate[] {
+): T[] {
   const { requireMetadata = {}, predicate, limit, customFilterId } = placement;
   const requireTags = (placement.requireTags ?? []).map(sense);
   const forbidTags = (placement.forbidTags ?? []).map(sense);
@@ -199,7 +206,7 @@ export function selectCandidates(
     );
   });
   chosen.sort((a, b) => (a.nodeId < b.nodeId ? -1 : a.nodeId > b.nodeId ? 1 : 0));
-  const accepted: PlacementCandidate[] = [];
+  const accepted: T[] = [];
   for (const candidate of chosen) {
     if (limit !== undefined && accepted.length >= limit) break;
     if (customFilterId === undefined || filters.accepts(customFilterId, candidate)) accepted.push(candidate);

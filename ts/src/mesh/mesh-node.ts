@@ -1,5 +1,6 @@
 /** `MeshNode`: the facade's mesh node, with error classes. Channels and capabilities are put on top of it. */
 import type { CapabilityFilter, CapabilitySet, NatClass, ScopeFilter } from '../capabilities/index.js';
+import type { PlacementFilterFn, Predicate, StandardPlacement } from '../capability-toolkit/index.js';
 import type { ChannelConfig } from '../channels/index.js';
 import { BackpressureError, MeshringError, NotConnectedError } from '../errors.js';
 import type { Token } from '../identity/index.js';
@@ -342,6 +343,37 @@ export class MeshNode {
   /** The same, within a scope. */
   findNodesScoped(filter: CapabilityFilter, scope: ScopeFilter): bigint[] {
     return this.#mesh.findNodesScoped(filter, scope);
+  }
+
+  /** + Ids of the nodes whose announced tags and metadata satisfy a predicate. Time grows with the number of nodes. */
+  findNodesMatching(predicate: Predicate): bigint[] {
+    return this.#mesh.findNodesMatching(predicate);
+  }
+
+  /**
+   * + Ids of the nodes that a placement admits, smallest first. Its custom filter must be registered in this process;
+   * nobody is admitted otherwise.
+   */
+  selectNodes(placement: StandardPlacement): bigint[] {
+    return this.#mesh.selectNodes(placement);
+  }
+
+  /**
+   * + Adds a custom filter that placements name by its id, for all nodes of this process. `false` when the id is taken; the
+   * filter that has it stays.
+   */
+  registerPlacementFilter(id: string, fn: PlacementFilterFn): boolean {
+    return this.#mesh.registerPlacementFilter(id, fn);
+  }
+
+  /** + Removes a custom filter; `false` when there is none of this id. Also after `shutdown`. */
+  unregisterPlacementFilter(id: string): boolean {
+    return this.#mesh.unregisterPlacementFilter(id);
+  }
+
+  /** + Whether there is a custom filter of this id. Also after `shutdown`. */
+  hasPlacementFilter(id: string): boolean {
+    return this.#mesh.hasPlacementFilter(id);
   }
 
   /** + Subnet of a peer by this node's policy; `undefined` when unknown. */

@@ -1,6 +1,12 @@
 /** `NetMesh`: the lower-level mesh node, whose errors are plain. */
 import { CALL } from '../backend/mesh.js';
 import type { CapabilityFilter, CapabilitySet, NatClass, ScopeFilter } from '../capabilities/index.js';
+import {
+  type PlacementFilterFn,
+  type Predicate,
+  placementFilters,
+  type StandardPlacement,
+} from '../capability-toolkit/index.js';
 import type { ChannelConfig } from '../channels/index.js';
 import { wrongType } from '../errors.js';
 import type { SubnetId } from '../subnets/index.js';
@@ -373,6 +379,40 @@ export class NetMesh {
   /** The same, within a scope. */
   findNodesScoped(filter: CapabilityFilter, scope: ScopeFilter): bigint[] {
     return this.#control.findNodesScoped(filter, scope);
+  }
+
+  /** + Ids of the nodes whose announced tags and metadata satisfy a predicate. Time grows with the number of nodes. */
+  findNodesMatching(predicate: Predicate): bigint[] {
+    return this.#control.findNodesMatching(predicate);
+  }
+
+  /**
+   * + Ids of the nodes that a placement admits, smallest first. Its custom filter must be registered in this process;
+   * nobody is admitted otherwise.
+   */
+  selectNodes(placement: StandardPlacement): bigint[] {
+    return this.#control.selectNodes(placement);
+  }
+
+  /**
+   * Adds a custom filter that placements name by its id (`withCustomFilterId`), for all nodes of this process. `false` when
+   * the id is taken; the filter that has it stays. Throws for wrong types, and after `shutdown`.
+   */
+  registerPlacementFilter(id: string, fn: PlacementFilterFn): boolean {
+    this.#core.check();
+    if (typeof id !== 'string') throw wrongType('registerPlacementFilter', 'id', id, 'a string', 'StringExpected');
+    if (typeof fn !== 'function') throw wrongType('registerPlacementFilter', 'fn', fn, 'a function', 'InvalidArg');
+    return placementFilters.register(id, fn);
+  }
+
+  /** Removes a custom filter; `false` when there is none of this id. Also after `shutdown`. */
+  unregisterPlacementFilter(id: string): boolean {
+    return placementFilters.unregister(id);
+  }
+
+  /** Whether there is a custom filter of this id. Also after `shutdown`. */
+  hasPlacementFilter(id: string): boolean {
+    return placementFilters.has(id);
   }
 
   /** + Subnet of a peer by this node's policy; `undefined` when unknown. */

@@ -146,6 +146,36 @@ describe.each(['addon', 'wasm'] as const)('channels and discovery on %s', (backe
     );
   });
 
+  it('nodes are chosen by predicate and by placement, with filters that all nodes of the process share', async () => {
+    const [a, b] = await pair();
+    await a.announceCapabilities({ hardware: { memoryGb: 64 }, tags: ['software.os:linux'], metadata: { zone: 'x' } });
+    await b.announceCapabilities({ hardware: { memoryGb: 8 }, tags: ['software.os=linux'] });
+    await until(() => b.findNodes({}).length === 2);
+    const key = { axis: 'hardware', key: 'memory_gb' } as const;
+    expect(b.findNodesMatching({ type: 'numericAtLeast', key, threshold: 10 })).toEqual([a.nodeId()]);
+    const both = [a.nodeId(), b.nodeId()].sort((x, y) => (x < y ? -1 : 1));
+    expect(b.selectNodes({ requireTags: ['software.os=linux'] })).toEqual(both);
+    expect(b.selectNodes({ requireMetadata: { zone: 'x' } })).toEqual([a.nodeId()]);
+
+    const id = `ours-${backend}`;
+    expect(a.registerPlacementFilter(id, ({ nodeId }) => nodeId === b.nodeId())).toBe(true);
+    expect([b.registerPlacementFilter(id, () => true), b.hasPlacementFilter(id)]).toEqual([false, true]);
+    expect(b.selectNodes({ customFilterId: id })).toEqual([b.nodeId()]);
+    expect((await failure(() => a.registerPlacementFilter('x', 7 as never))).message).toMatch(/fn must be a function/);
+    expect((await failure(() => a.registerPlacementFilter(7 as never, () => true))).message).toMatch(
+      /id must be a str/,
+    );
+    await a.shutdown();
+    expect((await failure(() => a.registerPlacementFilter('x', () => true))).message).toBe(
+      'MeshNode has been shut down',
+    );
+    expect([a.hasPlacementFilter(id), a.unregisterPlacementFilter(id), b.hasPlacementFilter(id)]).toEqual([
+      true,
+      true,
+      false,
+    ]);
+  });
+
   it('a forwarded announcement is a way to its maker: routed sessions along a line without any pingwave', async () => {
     // No heartbeat leaves within the test, so nothing but announcements tells of nodes behind the next one.
     const quiet = { heartbeatIntervalMs: 600_000 };

@@ -1,5 +1,6 @@
 /** Discovery and channels of one node, over its sessions. */
 import type { CapabilityFilter, CapabilitySet, ScopeFilter } from '../../capabilities/index.js';
+import type { Predicate, StandardPlacement } from '../../capability-toolkit/index.js';
 import {
   type ChannelConfig,
   ChannelRate,
@@ -152,6 +153,16 @@ export class ControlPlane {
   findNodesScoped(filter: CapabilityFilter, scope: ScopeFilter): bigint[] {
     this.#host.check();
     return this.capabilities.findScoped(filter, scope);
+  }
+
+  findNodesMatching(predicate: Predicate): bigint[] {
+    this.#host.check();
+    return this.capabilities.index.findNodesMatching(predicate);
+  }
+
+  selectNodes(placement: StandardPlacement): bigint[] {
+    this.#host.check();
+    return this.capabilities.index.selectNodes(placement);
   }
 
   peerSubnet(peer: bigint): SubnetId | undefined {
