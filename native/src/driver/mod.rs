@@ -2,5 +2,6 @@
 
 pub mod drain;
 pub mod files;
+mod held;
 pub mod logs;
 pub mod udp;

@@ -1,5 +1,6 @@
 //! The UDP driver: one thread per node receives in batches and keeps the timers; callers send from their own thread.
 
+use super::held::Held;
 use crate::engine::{Engine, Link, Origin};
 use crate::port::Port;
 use mio::net::UdpSocket;
@@ -7,7 +8,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState, BATCH_SIZE};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,13 +25,6 @@ const ROUND: usize = 256;
 const BATCH: usize = 64;
 /// Segments of one send with segmentation offload; all together stay below 64 KiB.
 const MAX_GATHER: usize = 65_000;
-
-/// Sends that follow each other this closely leave together. Microseconds.
-const TOGETHER: u64 = 100;
-/// What was held back leaves after so long even when its thread does not ask for it. Microseconds.
-const HELD_AT_MOST: u64 = 1_000;
-/// Bytes of frames that are held back at most: one send with segmentation offload.
-const MAX_HELD: usize = 56 << 10;
 
 /// After so long a sleep a datagram counts as a lone one. Microseconds.
 const QUIET: u64 = 200;
@@ -59,47 +53,6 @@ struct Shared {
     wake: Mutex<Option<Wake>>,
     waker: Waker,
     send_errors: AtomicU64,
-}
-
-/// What is held back for the next send. Written under the port's lock, except that a flush begins anew.
-#[derive(Default)]
-struct Held {
-    /// Since when; 0 = nothing is held back.
-    since: AtomicU64,
-    /// Bytes of frames.
-    bytes: AtomicUsize,
-    /// When a send last left.
-    sent_at: AtomicU64,
-}
-
-impl Held {
-    /// Whether so many more bytes may wait for the next send.
-    fn admits(&self, now: u64, bytes: usize) -> bool {
-        let held = self.bytes.load(Ordering::Relaxed) + bytes;
-        if held > MAX_HELD || now.saturating_sub(self.sent_at.load(Ordering::Relaxed)) >= TOGETHER {
-            return false;
-        }
-        self.bytes.store(held, Ordering::Relaxed);
-        if self.since.load(Ordering::Relaxed) == 0 {
-            self.since.store(now.max(1), Ordering::SeqCst);
-        }
-        true
-    }
-
-    /// Everything leaves now.
-    fn clear(&self, now: u64) {
-        self.bytes.store(0, Ordering::Relaxed);
-        if self.since.swap(0, Ordering::SeqCst) != 0 {
-            self.sent_at.store(now, Ordering::Relaxed);
-        }
-    }
-
-    fn deadline(&self) -> u64 {
-        match self.since.load(Ordering::SeqCst) {
-            0 => u64::MAX,
-            since => since + HELD_AT_MOST,
-        }
-    }
 }
 
 /// Sees a node without keeping it.
@@ -191,9 +144,10 @@ impl Shared {
             }
             if batch.is_empty() {
                 let next = Next::of(engine);
+                let news = self.notes(&next);
                 drop(port);
                 self.rouse(next.deadline);
-                self.tell(&next);
+                self.tell(news);
                 return last_error;
             }
             drop(port);
@@ -284,11 +238,17 @@ impl Shared {
         }
     }
 
-    /// Calls the wake function for what is new since it was last taken.
-    fn tell(&self, next: &Next) {
+    /// Notes that the application knows of what there is; whether some of it is new since it was last taken. To be called
+    /// under the port's lock: noted later, it could be taken already, and nothing would ever be told again.
+    fn notes(&self, next: &Next) -> bool {
         let events = next.events && !self.told_events.swap(true, Ordering::AcqRel);
         let deliveries = next.deliveries && !self.told_deliveries.swap(true, Ordering::AcqRel);
-        if events || deliveries {
+        events || deliveries
+    }
+
+    /// Calls the wake function for what is new; without the port's lock, which that function may need.
+    fn tell(&self, news: bool) {
+        if news {
             self.wake();
         }
     }
@@ -389,9 +349,12 @@ impl Shared {
                 // The application first: what is owed to the peer can wait for that long.
                 self.handling.store(false, Ordering::Release);
                 if received > 0 {
-                    let next = Next::of(lock(&self.port).engine());
+                    let mut port = lock(&self.port);
+                    let next = Next::of(port.engine());
+                    let news = self.notes(&next);
+                    drop(port);
                     self.expecting.store(next.deliveries, Ordering::Relaxed);
-                    self.tell(&next);
+                    self.tell(news);
                 }
                 let now = self.now();
                 let mut due = received > 0 || self.held.deadline() <= now;
@@ -473,8 +436,10 @@ impl UdpNode {
     /// Sets what is called, from the thread, when there is something to take.
     pub fn on_wake(&self, wake: Wake) {
         *lock(&self.shared.wake) = Some(wake);
-        let next = Next::of(lock(&self.shared.port).engine());
-        self.shared.tell(&next);
+        let mut port = lock(&self.shared.port);
+        let news = self.shared.notes(&Next::of(port.engine()));
+        drop(port);
+        self.shared.tell(news);
     }
 
     /// Calls the engine, sends what follows on this thread, and moves the timer if needed. Returns the socket's error, if any.
@@ -498,7 +463,7 @@ impl UdpNode {
             self.shared.rouse(deadline);
             return (result, Left::Later);
         }
-        self.shared.held.sent_at.store(now, Ordering::Relaxed);
+        self.shared.held.sent(now);
         (result, Left::Now(self.shared.settle(port)))
     }
 
@@ -509,15 +474,21 @@ impl UdpNode {
 
     /// Takes events; from now on new ones are told again.
     pub fn take_events(&self) -> Vec<u8> {
-        self.shared.told_events.store(false, Ordering::Release);
-        self.call(|port, _| port.take_events()).0
+        self.call(|port, _| {
+            self.shared.told_events.store(false, Ordering::Release);
+            port.take_events()
+        })
+        .0
     }
 
     /// Takes deliveries; from now on new ones are told again.
     pub fn take_deliveries(&self, events: u32) -> Vec<u8> {
         self.shared.await_handling();
-        self.shared.told_deliveries.store(false, Ordering::Release);
-        self.call(|port, _| port.take_deliveries(events)).0
+        self.call(|port, _| {
+            self.shared.told_deliveries.store(false, Ordering::Release);
+            port.take_deliveries(events)
+        })
+        .0
     }
 
     /// For who only wants to know whether there are events.
