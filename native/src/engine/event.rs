@@ -150,6 +150,8 @@ pub struct Origin {
     pub stream: u64,
     /// Its life.
     pub epoch: u64,
+    /// Sequence of the packet.
+    pub sequence: u64,
     /// Credit taken.
     pub cost: u64,
 }

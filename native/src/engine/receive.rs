@@ -249,6 +249,11 @@ impl Engine {
                 self.owed.insert((id, header.stream_id));
             }
         } else {
+            if let Some(ordered) = stream.ordered.as_mut().filter(|_| extended) {
+                // A sender that promises nothing any more has everything below acknowledged.
+                let floor = header.sequence + 1;
+                ready.extend(ordered.skip_to(floor).into_iter().map(|(_, delivery)| delivery));
+            }
             if charged {
                 stream.consumed += (OVERHEAD + opened.payload.len()) as u64;
                 if !extended && self.config.bus {

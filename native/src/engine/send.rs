@@ -339,13 +339,17 @@ impl Engine {
 
     /// A datagram of [`poll_transmit`](Self::poll_transmit) did not reach the socket: its credit comes back, unless it will be sent again anyway.
     pub fn unsent(&mut self, origin: Origin) {
-        if let Some(stream) = self
-            .peers
-            .get_mut(&origin.peer)
-            .and_then(|peer| peer.streams.get_mut(origin.stream))
-        {
+        if let Some((extended, stream)) = self.peers.get_mut(&origin.peer).and_then(|peer| {
+            let extended = peer.session.has(Features::RELIABLE);
+            peer.streams
+                .get_mut(origin.stream)
+                .map(|stream| (extended, stream))
+        }) {
+            // Between our nodes an acknowledgement of later packets would give the credit a second time.
+            let charged = stream.sender.uncharge(origin.sequence);
             if stream.epoch == origin.epoch {
-                stream.credit.untake(origin.cost);
+                let cost = if extended { charged } else { origin.cost };
+                stream.credit.untake(cost);
             }
         }
         self.channels.note_unsent(origin.peer);

@@ -153,7 +153,9 @@ impl Engine {
             self.release_blocked(id);
             return None;
         };
-        let retain = stream.is_acknowledged() && peer.session.has(Features::RELIABLE);
+        // While something of a former life is unacknowledged, what follows it is too: the receiver puts them in order together.
+        let retain = (stream.is_acknowledged() || stream.sender.has_unacknowledged())
+            && peer.session.has(Features::RELIABLE);
         if retain {
             let at = if peer.congestion.admits(cost) {
                 peer.congestion.pace(self.now, cost, peer.rtt.smoothed())
@@ -249,6 +251,7 @@ impl Engine {
             peer: id,
             stream: stream_id,
             epoch,
+            sequence,
             cost,
         });
         self.leave(link, bytes, origin)

@@ -107,6 +107,11 @@ impl Sender {
         self.queue.is_empty() && self.retained.is_empty()
     }
 
+    /// Whether something that left is kept until it is acknowledged.
+    pub fn has_unacknowledged(&self) -> bool {
+        !self.retained.is_empty()
+    }
+
     /// Whether something could be sent now.
     pub fn has_next(&self) -> bool {
         !self.queue.is_empty() || !self.again.is_empty()
@@ -240,6 +245,20 @@ impl Sender {
         bytes
     }
 
+    /// A packet never left: what it was charged with, which no acknowledgement gives back any more.
+    pub fn uncharge(&mut self, sequence: u64) -> u64 {
+        let index = self.charged.binary_search_by_key(&sequence, |(known, _)| *known);
+        index
+            .ok()
+            .and_then(|index| self.charged.remove(index))
+            .map_or(0, |(_, cost)| cost)
+    }
+
+    /// The window begins anew: acknowledgements of what was sent before give no credit.
+    pub fn forget_charges(&mut self) {
+        self.charged.clear();
+    }
+
     /// Whether packets wait for credit of the receiver.
     pub fn has_charged(&self) -> bool {
         !self.charged.is_empty()
@@ -301,6 +320,10 @@ impl Sender {
     fn find_losses(&mut self, now: u64, acked_sent_at: u64, rtt: &Rtt, congestion: &mut Congestion) {
         let grace = rtt.smoothed() / 4 + 500;
         for (index, packet) in self.retained.iter_mut().enumerate() {
+            if packet.times == 1 && packet.order > self.newest_acked {
+                // What comes behind it left after it.
+                break;
+            }
             let lost = packet.state == State::InFlight
                 && packet.order < self.newest_acked
                 && (packet.order + 3 <= self.newest_acked || packet.sent_at + grace < acked_sent_at);

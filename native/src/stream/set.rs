@@ -76,6 +76,7 @@ impl Streams {
         stream.epoch = epoch;
         stream.config = config;
         stream.credit = Credit::new(config.window, total);
+        stream.sender.forget_charges();
         stream.backpressure = 0;
         stream.lost = 0;
         self.trim(Some(id));
