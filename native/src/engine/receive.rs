@@ -10,7 +10,7 @@ use crate::packet::{
 use crate::session::OpenError;
 use crate::stream::ordered::{Arrival, Ordered};
 use crate::stream::rtt::MAX_ACK_DELAY;
-use crate::stream::{Reliability, Stream, StreamConfig, MAX_STREAMS};
+use crate::stream::{Reliability, Stream, StreamConfig};
 
 /// Streams which appear by receipt.
 const IMPLICIT: StreamConfig = StreamConfig {
@@ -223,10 +223,7 @@ impl Engine {
             return;
         };
         let extended = peer.session.features().is_some();
-        if peer.streams.get(header.stream_id).is_none() && peer.streams.len() > MAX_STREAMS + 64 {
-            peer.streams.sweep(now);
-        }
-        let stream = peer.streams.implicit(now, header.stream_id, IMPLICIT);
+        let stream = peer.streams.received(now, header.stream_id, IMPLICIT);
         let repeated = self.config.bus
             && !extended
             && header.flags & flags::RELIABLE != 0

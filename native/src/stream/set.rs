@@ -7,7 +7,7 @@ use super::{Owed, Stream, StreamConfig};
 use crate::session::replay::ReplayWindow;
 use std::collections::BTreeMap;
 
-/// Streams per session; the least recently active go first.
+/// Streams per session; beyond, those with nothing under way go, the least recently active first.
 pub const MAX_STREAMS: usize = 4096;
 /// Streams without traffic for so long are closed. Microseconds.
 pub const IDLE_AFTER: u64 = 300_000_000;
@@ -31,7 +31,12 @@ pub struct Streams {
     remembered: BTreeMap<u64, Remembered>,
     /// No forgotten position is above this.
     floor: u64,
+    /// Streams that may appear by receipt before the next sweep.
+    slack: usize,
 }
+
+/// See `slack`.
+const SLACK: usize = 64;
 
 impl Streams {
     /// A stream, whether open or implicit.
@@ -118,6 +123,18 @@ impl Streams {
         stream
     }
 
+    /// As [`implicit`](Self::implicit) for a stream that appears by receipt; the oldest go from time to time.
+    pub fn received(&mut self, now: u64, id: u64, config: StreamConfig) -> &mut Stream {
+        if self.map.len() >= MAX_STREAMS && !self.map.contains_key(&id) {
+            if self.slack == 0 {
+                self.sweep(now);
+                self.slack = SLACK;
+            }
+            self.slack -= 1;
+        }
+        self.implicit(now, id, config)
+    }
+
     /// Closes a stream for the application. Unacknowledged packets still go out, and positions stay.
     pub fn close(&mut self, id: u64) {
         if let Some(stream) = self.map.get_mut(&id) {
@@ -127,7 +144,8 @@ impl Streams {
         }
     }
 
-    /// Closes idle streams, then the least recently active beyond the limit. Returns how many.
+    /// Closes idle streams, then the least recently active beyond the limit, but none with anything to send: that would be
+    /// lost. Of the rest those that wait for a missing packet go last: what they hold will not come again. Returns how many.
     pub fn sweep(&mut self, now: u64) -> usize {
         let idle: Vec<u64> = self
             .map
@@ -151,14 +169,18 @@ impl Streams {
         let mut by_age: Vec<(bool, u64, u64)> = self
             .map
             .values()
-            .filter(|stream| Some(stream.id) != keep)
-            .map(|stream| (!stream.sender.is_idle(), stream.last_activity, stream.id))
+            .filter(|stream| Some(stream.id) != keep && stream.sender.is_idle())
+            .map(|stream| {
+                let waits = stream.ordered.as_ref().is_some_and(Ordered::has_gap);
+                (waits, stream.last_activity, stream.id)
+            })
             .collect();
         by_age.sort_unstable();
-        for (_, _, id) in by_age.into_iter().take(excess) {
-            self.forget(id);
+        by_age.truncate(excess);
+        for (_, _, id) in &by_age {
+            self.forget(*id);
         }
-        excess
+        by_age.len()
     }
 
     fn forget(&mut self, id: u64) {
@@ -229,5 +251,51 @@ mod tests {
         streams.open(0, u64::MAX - 1, CONFIG, 1);
         assert_eq!(streams.len(), MAX_STREAMS);
         assert!(streams.get(1).is_none() && streams.get(0).is_some() && streams.get(u64::MAX - 1).is_some());
+    }
+
+    #[test]
+    fn what_is_under_way_is_kept_and_what_waits_for_a_gap_goes_last() {
+        let mut streams = Streams::default();
+        for id in 0..MAX_STREAMS as u64 {
+            let stream = streams.implicit(id, id, CONFIG);
+            match id {
+                0 => drop(stream.sender.push(Default::default(), false)),
+                1 => drop(
+                    stream
+                        .ordered
+                        .insert(Ordered::new(0))
+                        .arrive(1, 0, Default::default()),
+                ),
+                _ => {}
+            }
+        }
+        let now = MAX_STREAMS as u64;
+        streams.open(now, now, CONFIG, 1);
+        assert!(streams.get(0).is_some() && streams.get(1).is_some() && streams.get(2).is_none());
+        for id in 0..MAX_STREAMS as u64 {
+            streams
+                .get_mut(id)
+                .map(|stream| stream.sender.push(Default::default(), false));
+        }
+        streams.open(now, u64::MAX - 1, CONFIG, 2);
+        assert_eq!(streams.len(), MAX_STREAMS, "the stream opened before was idle");
+        streams
+            .get_mut(u64::MAX - 1)
+            .map(|stream| stream.sender.push(Default::default(), false));
+        streams.open(now, u64::MAX - 2, CONFIG, 3);
+        assert_eq!(
+            streams.len(),
+            MAX_STREAMS + 1,
+            "all others have something under way"
+        );
+    }
+
+    #[test]
+    fn streams_that_appear_by_receipt_are_bounded() {
+        let mut streams = Streams::default();
+        for id in 0..3 * MAX_STREAMS as u64 {
+            streams.received(id, id, CONFIG);
+            assert!(streams.len() <= MAX_STREAMS + SLACK);
+        }
     }
 }
