@@ -86,6 +86,7 @@ impl Engine {
                 stream: ack.stream_id,
             });
         }
+        self.tell_room_of(id, ack.stream_id);
         self.schedule(id, ack.stream_id);
         self.release_blocked(id);
         self.arm_stream(id, ack.stream_id);

@@ -22,6 +22,7 @@ impl Engine {
             .arm(Timer::Tick, self.now + self.config.heartbeat_interval.max(10_000));
         if self.config.bus {
             self.bus_tick();
+            self.awaited.look_at_all();
             return;
         }
         let ids: Vec<u64> = self.peers.keys().copied().collect();
@@ -32,6 +33,8 @@ impl Engine {
         for id in ids {
             self.examine(id);
         }
+        // Idle streams went.
+        self.awaited.look_at_all();
         self.routes.sweep(self.now);
         self.relayed.sweep(self.now);
         let links = &self.links;
@@ -236,6 +239,7 @@ impl Engine {
         if ask {
             self.send_control(id, None, &Control::CreditProbe(stream_id), 0);
         }
+        self.tell_room_of(id, stream_id);
         self.schedule(id, stream_id);
         self.release_blocked(id);
         self.arm_stream(id, stream_id);

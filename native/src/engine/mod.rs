@@ -348,6 +348,9 @@ impl Engine {
     }
 
     fn peer_event(&mut self, peer: u64, change: PeerChange) {
+        if matches!(change, PeerChange::Joined | PeerChange::Left) {
+            self.awaited.look_at_all();
+        }
         self.out.event(Event::Peer { peer, change });
     }
 }

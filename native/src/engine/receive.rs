@@ -169,17 +169,16 @@ impl Engine {
 
     fn on_grants(&mut self, opened: &Opened<'_>) {
         let now = self.now;
-        let Some(peer) = self.peers.get_mut(&opened.peer) else {
-            return;
-        };
         for frame in Frames::new(opened.payload, opened.header.event_count) {
             let Some(grant) = Grant::decode(frame) else {
                 self.out.stats.bad_control += 1;
                 continue;
             };
-            if let Some(stream) = peer.streams.get_mut(grant.stream_id) {
+            let peer = self.peers.get_mut(&opened.peer);
+            if let Some(stream) = peer.and_then(|peer| peer.streams.get_mut(grant.stream_id)) {
                 stream.grants_received += 1;
                 stream.credit.grant(now, grant.total_consumed);
+                self.tell_room_of(opened.peer, grant.stream_id);
             }
         }
     }

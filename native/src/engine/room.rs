@@ -10,7 +10,18 @@ const MAX_WAITING: usize = 65_536;
 
 /// How many bytes each handle waits for.
 #[derive(Debug, Default)]
-pub(super) struct Awaited(BTreeMap<StreamHandle, u64>);
+pub(super) struct Awaited {
+    bytes: BTreeMap<StreamHandle, u64>,
+    /// Sessions or streams began or ended: any handle may be worthless.
+    all: bool,
+}
+
+impl Awaited {
+    /// All are to be looked at again.
+    pub fn look_at_all(&mut self) {
+        self.all = true;
+    }
+}
 
 impl Engine {
     /// Whether a call with so many bytes of frames would be taken now; none fits that costs more than the window, so the window
@@ -20,19 +31,34 @@ impl Engine {
         self.advance(now);
         let cost = self.cost(handle, frames)?;
         let fits = self.fits(handle, cost)?;
-        if !fits && self.awaited.0.len() < MAX_WAITING {
-            let least = self.awaited.0.entry(handle).or_insert(cost);
+        if !fits && self.awaited.bytes.len() < MAX_WAITING {
+            let least = self.awaited.bytes.entry(handle).or_insert(cost);
             *least = cost.min(*least);
         }
         Some(fits)
     }
 
-    /// Tells those for whom there is room now, or never will be.
+    /// Something about a stream changed: tells who waits for it when there is room now, or never will be.
+    pub(super) fn tell_room_of(&mut self, peer: u64, stream: u64) {
+        let handle = |epoch| StreamHandle { peer, stream, epoch };
+        let waiting = self.awaited.bytes.range(handle(0)..=handle(u64::MAX));
+        let told: Vec<StreamHandle> = waiting
+            .filter(|(handle, cost)| self.fits(**handle, **cost) != Some(false))
+            .map(|(handle, _)| *handle)
+            .collect();
+        for handle in told {
+            self.awaited.bytes.remove(&handle);
+            self.out.event(Event::Room { peer, stream });
+        }
+    }
+
+    /// The same for all streams, after sessions or streams began or ended.
     pub(super) fn tell_room(&mut self) {
-        if self.awaited.0.is_empty() {
+        let all = std::mem::take(&mut self.awaited.all);
+        if !all || self.awaited.bytes.is_empty() {
             return;
         }
-        let mut awaited = std::mem::take(&mut self.awaited.0);
+        let mut awaited = std::mem::take(&mut self.awaited.bytes);
         awaited.retain(|handle, cost| {
             let waits = self.fits(*handle, *cost) == Some(false);
             if !waits {
@@ -41,7 +67,7 @@ impl Engine {
             }
             waits
         });
-        self.awaited.0 = awaited;
+        self.awaited.bytes = awaited;
     }
 
     /// The most that frames of so many bytes can cost: greedy packets are more than half full, two by two.

@@ -65,7 +65,8 @@ fn join(frames: &[u8], count: usize, limit: usize, filled: usize, events: u16) -
         let Some(prefix) = frames[at..].first_chunk::<FRAME_PREFIX>() else {
             break;
         };
-        let end = at + FRAME_PREFIX + u32::from_le_bytes(*prefix) as usize;
+        let length = u32::from_le_bytes(*prefix) as usize;
+        let end = at + FRAME_PREFIX + length.min(MAX_PAYLOAD);
         if end > frames.len() || filled + end > limit {
             break;
         }
@@ -129,10 +130,10 @@ impl Engine {
     /// Closes a stream for this end. What is not yet acknowledged still goes out.
     pub fn close_stream(&mut self, now: u64, peer: u64, stream: u64) {
         self.advance(now);
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.streams.close(stream);
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.streams.close(stream);
         }
-        self.tell_room();
+        self.tell_room_of(peer, stream);
     }
 
     /// A stream in numbers, if the peer and the stream exist.
@@ -352,6 +353,7 @@ impl Engine {
                 stream.credit.untake(cost);
             }
         }
+        self.tell_room_of(origin.peer, origin.stream);
         self.channels.note_unsent(origin.peer);
     }
 

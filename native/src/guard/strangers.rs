@@ -33,12 +33,16 @@ impl Bucket {
         }
     }
 
-    fn take(&mut self, now: u64, rate: u32) -> bool {
+    fn refill(&mut self, now: u64, rate: u32) -> bool {
         let cap = u64::from(rate) * SECOND;
         let gained = now.saturating_sub(self.at).min(SECOND) * u64::from(rate);
         self.level = (self.level + gained).min(cap);
         self.at = self.at.max(now);
-        let enough = self.level >= SECOND;
+        self.level >= SECOND
+    }
+
+    fn take(&mut self, now: u64, rate: u32) -> bool {
+        let enough = self.refill(now, rate);
         if enough {
             self.level -= SECOND;
         }
@@ -46,13 +50,42 @@ impl Bucket {
     }
 }
 
+/// A bucket for each source.
+#[derive(Debug, Default)]
+struct Sources {
+    buckets: BTreeMap<Link, Bucket>,
+    /// When old ones may be looked for again: a flood of new sources must not have the whole table searched for each.
+    sweeps_at: u64,
+}
+
+impl Sources {
+    fn take(&mut self, now: u64, key: Link, rate: u32) -> bool {
+        let full = |buckets: &BTreeMap<Link, Bucket>| buckets.len() >= MAX_SOURCES;
+        if full(&self.buckets) && !self.buckets.contains_key(&key) {
+            if now >= self.sweeps_at {
+                self.sweeps_at = now + SECOND / 4;
+                self.buckets
+                    .retain(|_, bucket| now.saturating_sub(bucket.at) < SECOND);
+            }
+            if full(&self.buckets) {
+                // The table is full of live sources: only the common limit is left to protect this node.
+                return true;
+            }
+        }
+        self.buckets
+            .entry(key)
+            .or_insert_with(|| Bucket::full(now, rate))
+            .take(now, rate)
+    }
+}
+
 /// Limits handshakes, pingwaves, and relaying for strangers.
 #[derive(Debug)]
 pub struct Guard {
-    sources: BTreeMap<Link, Bucket>,
-    hosts: BTreeMap<Link, Bucket>,
+    sources: Sources,
+    hosts: Sources,
     all: Bucket,
-    pingwaves: BTreeMap<Link, Bucket>,
+    pingwaves: Sources,
     strangers: Bucket,
 }
 
@@ -60,17 +93,17 @@ impl Guard {
     /// Full buckets.
     pub fn new(now: u64) -> Self {
         Self {
-            sources: BTreeMap::new(),
-            hosts: BTreeMap::new(),
+            sources: Sources::default(),
+            hosts: Sources::default(),
             all: Bucket::full(now, IN_ALL),
-            pingwaves: BTreeMap::new(),
+            pingwaves: Sources::default(),
             strangers: Bucket::full(now, FOR_STRANGERS),
         }
     }
 
     /// Whether a pingwave of a direct peer may be worked on.
     pub fn admit_pingwave(&mut self, now: u64, link: Link) -> bool {
-        take(&mut self.pingwaves, now, link, PINGWAVES)
+        self.pingwaves.take(now, link, PINGWAVES)
     }
 
     /// Whether a packet from an unknown address may be relayed.
@@ -80,24 +113,12 @@ impl Guard {
 
     /// Whether a handshake message from `link` may be worked on.
     pub fn admit_handshake(&mut self, now: u64, link: Link) -> bool {
-        take(&mut self.sources, now, link, PER_SOURCE)
-            && take(&mut self.hosts, now, link.host(), PER_HOST)
+        // The common limit first: beyond it a message costs nothing more.
+        self.all.refill(now, IN_ALL)
+            && self.sources.take(now, link, PER_SOURCE)
+            && self.hosts.take(now, link.host(), PER_HOST)
             && self.all.take(now, IN_ALL)
     }
-}
-
-fn take(buckets: &mut BTreeMap<Link, Bucket>, now: u64, key: Link, rate: u32) -> bool {
-    if buckets.len() >= MAX_SOURCES && !buckets.contains_key(&key) {
-        buckets.retain(|_, bucket| now.saturating_sub(bucket.at) < SECOND);
-        if buckets.len() >= MAX_SOURCES {
-            // The table is full of live sources: only the common limit is left to protect this node.
-            return true;
-        }
-    }
-    buckets
-        .entry(key)
-        .or_insert_with(|| Bucket::full(now, rate))
-        .take(now, rate)
 }
 
 #[cfg(test)]
@@ -121,7 +142,22 @@ mod tests {
             .filter(|source| guard.admit_handshake(1, Link::Channel(*source)))
             .count();
         assert!(admitted <= IN_ALL as usize);
-        assert!(guard.sources.len() <= MAX_SOURCES && guard.hosts.len() <= MAX_SOURCES);
+        assert!(guard.sources.buckets.len() <= MAX_SOURCES && guard.hosts.buckets.len() <= MAX_SOURCES);
+    }
+
+    /// Pingwaves have no common limit: four looks at the whole table a second, however many new sources come.
+    #[test]
+    fn a_full_table_is_not_searched_for_each_new_source() {
+        let mut guard = Guard::new(0);
+        let (mut searches, mut next) = (0, 0);
+        for source in 0..100_000 {
+            assert!(guard.admit_pingwave(10 * source, Link::Channel(source)));
+            searches += u32::from(guard.pingwaves.sweeps_at != next);
+            next = guard.pingwaves.sweeps_at;
+        }
+        assert!((1..=4).contains(&searches), "{searches}");
+        assert!(guard.admit_pingwave(3 * SECOND, Link::Channel(u64::MAX)));
+        assert_eq!(guard.pingwaves.buckets.len(), 1, "old sources make room");
     }
 
     #[test]

@@ -111,10 +111,11 @@ impl Port {
 
     /// After the socket refused something: marks the recipients it refused. Returns how many are left of those sent to.
     pub fn mark_unsent(&mut self, peers: &[u64], outcomes: &mut [i8]) -> u32 {
-        let unsent = self.engine.channels().take_unsent();
+        let mut unsent = self.engine.channels().take_unsent();
+        unsent.sort_unstable();
         let mut sent = 0;
         for (peer, told) in peers.iter().zip(outcomes) {
-            if *told == outcome::SENT && unsent.contains(peer) {
+            if *told == outcome::SENT && unsent.binary_search(peer).is_ok() {
                 *told = outcome::SOCKET;
             }
             sent += u32::from(*told == outcome::SENT);

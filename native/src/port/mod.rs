@@ -103,8 +103,14 @@ pub fn reliability(number: u32) -> Reliability {
 pub struct Port {
     engine: Engine,
     handles: BTreeMap<u32, StreamHandle>,
+    numbers: BTreeMap<StreamHandle, u32>,
+    /// Handles at which worthless ones are looked for.
+    crowd: usize,
     last_handle: u32,
 }
+
+/// Handles that are kept without a look at whether they are worth it.
+const FEW_HANDLES: usize = 65_536;
 
 impl Port {
     /// `psk`, `secret`, `seed`: 32 bytes each.
@@ -128,6 +134,8 @@ impl Port {
         Self {
             engine: Engine::new(config, seed, now),
             handles: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            crowd: FEW_HANDLES,
             last_handle: 0,
         }
     }
@@ -177,24 +185,35 @@ impl Port {
                 OpenError::Reserved => "reserved",
                 OpenError::TooMany => "too-many",
             })?;
-        if let Some((number, _)) = self.handles.iter().find(|(_, known)| **known == handle) {
+        if let Some(number) = self.numbers.get(&handle) {
             return Ok(*number);
         }
-        if self.handles.len() > 65_536 {
+        if self.handles.len() >= self.crowd {
             let engine = &self.engine;
-            self.handles
-                .retain(|_, handle| engine.stream_stats(handle.peer, handle.stream).is_some());
+            self.numbers.retain(|handle, _| engine.is_idle(*handle).is_some());
+            let numbers = &self.numbers;
+            self.handles.retain(|_, handle| numbers.contains_key(handle));
+            self.crowd = (2 * self.handles.len()).max(FEW_HANDLES);
         }
         self.last_handle = self.last_handle.wrapping_add(1);
         self.handles.insert(self.last_handle, handle);
+        self.numbers.insert(handle, self.last_handle);
         Ok(self.last_handle)
     }
 
     /// Closes a stream.
     pub fn close_stream(&mut self, now: u64, peer: u64, stream: u64) {
         self.engine.close_stream(now, peer, stream);
-        self.handles
-            .retain(|_, handle| (handle.peer, handle.stream) != (peer, stream));
+        let life = |epoch| StreamHandle { peer, stream, epoch };
+        let lives: Vec<(StreamHandle, u32)> = self
+            .numbers
+            .range(life(0)..=life(u64::MAX))
+            .map(|(handle, number)| (*handle, *number))
+            .collect();
+        for (handle, number) in lives {
+            self.numbers.remove(&handle);
+            self.handles.remove(&number);
+        }
     }
 
     /// Sends framed events on a stream: how many were taken, or a number of [`refused`].
