@@ -327,12 +327,16 @@ export class CoreNode {
     while (events) {
       const batch = this.driver.raw.takeEvents();
       if (batch.length === 0) break;
+      // Looked up once for all changes of a batch: a thousand peers that come together are not listed a thousand times.
+      let peers: ReadonlyMap<bigint, PeerInfo> | undefined;
       for (const what of readHappenings(batch)) {
         if (what.kind === 'handshake') this.#pending.get(what.id)?.resolve({ peer: what.peer, link: what.link });
         else if (what.kind === 'handshake-failed') this.#pending.get(what.id)?.reject(new Error(what.reason));
         else if (what.kind === 'message') this.#onPacket(what.packet);
-        else if (what.kind === 'peer') this.#onPeer(what.peer, PEER_WORDS[what.change]);
-        else if (what.kind === 'room') this.room.told(what.peer, what.stream);
+        else if (what.kind === 'peer') {
+          peers ??= new Map(this.peers().map((peer) => [peer.id, peer]));
+          this.#onPeer(what.peer, PEER_WORDS[what.change], peers.get(what.peer));
+        } else if (what.kind === 'room') this.room.told(what.peer, what.stream);
         else if (what.kind === 'keep-alive') {
           if (!this.closed) for (const listener of this.#keepAliveListeners) listener(what.from, what.sender);
         }
@@ -352,9 +356,9 @@ export class CoreNode {
     if (handler) tell(handler, packet);
   }
 
-  #onPeer(id: bigint, type: PeerEvent['type']): void {
-    if (this.#peerListeners.size === 0) return;
-    const peer = this.peers().find((one) => one.id === id);
+  #onPeer(id: bigint, type: PeerEvent['type'], now: PeerInfo | undefined): void {
+    // Who left and is here again has an event of its own for that.
+    const peer = type === 'left' ? undefined : now;
     for (const listener of this.#peerListeners) tell(listener, peer ? { type, id, peer } : { type, id });
   }
 

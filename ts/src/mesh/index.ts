@@ -2,7 +2,6 @@
 export type { ChannelConfig } from '../channels/index.js';
 export type { Visibility } from '../subnets/index.js';
 export type { Packet } from './batch.js';
-export { BusLink, type BusLinkOptions } from './bus-link.js';
 export type {
   AnnounceOptions,
   ChannelMessage,

@@ -159,6 +159,25 @@ describe.each(['addon', 'wasm'] as const)('the rules of channels on %s', (backen
     expect(await report).toEqual({ attempted: 1, delivered: 1, errors: [] });
   });
 
+  it('a publish that waits for credit ends with its signal, or with the node', async () => {
+    const [publisher, stuck] = await nodes.pair({ protocol: 'net-0.19' });
+    publisher.registerChannel({ name: 'a' });
+    await stuck.subscribeChannel(publisher.nodeId(), 'a');
+    const { core } = await nodes.below(publisher);
+    core.raw.block(stuck.localAddress(), true);
+    const payload = Buffer.alloc(8000);
+    for (let n = 0; n < 8; n++) await publisher.publish('a', payload);
+    const stop = new AbortController();
+    const signal = stop.signal;
+    const waiting = failure(publisher.publish('a', payload, { onBackpressure: 'wait', signal }));
+    stop.abort(new Error('enough'));
+    expect((await waiting).message).toBe('enough');
+    expect((await failure(publisher.publish('a', payload, { signal }))).message).toBe('enough');
+    const last = failure(publisher.publish('a', payload, { onBackpressure: 'wait' }));
+    await publisher.shutdown({ drainMs: 0 });
+    expect((await last).message).toBe('MeshNode has been shut down');
+  });
+
   it('a subscriber that waits for credit holds up nobody else', async () => {
     const [publisher, stuck] = await nodes.pair({ protocol: 'net-0.19' });
     const fine = await nodes.make();

@@ -39,6 +39,8 @@ export interface Passage {
   readonly stops: boolean;
   /** Whether recipients without credit are waited for. */
   readonly waits: boolean;
+  /** Ends the waits, within 200 ms: no listener for each recipient. */
+  readonly signal: AbortSignal | undefined;
 }
 
 /** Where a publish is counted. */
@@ -181,7 +183,7 @@ export class Fanout {
       this.#settle(out, recipients, at, outcome, copies.length, tally);
     };
     await Promise.all(waiting.map(patiently));
-    if (!passage.stops || tally.report.errors.length > 0) return;
+    if (!passage.stops || tally.report.errors.length > 0 || passage.signal?.aborted) return;
     const next = (waiting[0] as number) + 1;
     const [ids, deliveries] = [recipients.ids.slice(next), recipients.deliveries.slice(next)];
     const rest = { ids, deliveries, outcomes: new Int8Array(ids.length) };
@@ -203,6 +205,7 @@ export class Fanout {
         const next = rest.slice(0, partOf(rest)).reduce((sum, { length }) => sum + 4 + length, 0);
         await this.#host.roomWithin(peer, out.stream, next, wait);
         this.#host.check();
+        if (passage.signal?.aborted) return PUBLISHED.backpressure;
         for (;;) {
           const part = rest.slice(0, partOf(rest));
           this.#send(out, one, part, passage);

@@ -16,6 +16,7 @@ import {
 } from '../../channels/index.js';
 import { wrongType } from '../../errors.js';
 import type { TokenCache } from '../../identity/index.js';
+import { abortable } from '../abortable.js';
 import { checkInteger } from '../check.js';
 import { MAX_EVENT_BYTES } from '../frames.js';
 import type { CapabilityService } from './capability-service.js';
@@ -39,6 +40,8 @@ export interface PublishConfig {
   maxInflight?: number;
   /** + What to do without credit: fail at once (default), or wait for it. */
   onBackpressure?: 'fail' | 'wait';
+  /** + Ends that wait: the call rejects with the signal's reason, and whoever has not got the payload yet does not get it. */
+  signal?: AbortSignal;
 }
 
 /** What became of a publish. */
@@ -268,6 +271,7 @@ export class Publisher {
         throw channelFailure('too-large', `payload too large (${payload.length} > ${MAX_EVENT_BYTES})`);
       }
     }
+    config?.signal?.throwIfAborted();
     const counters = this.#counters.get(channel);
     if (!this.#gate.mayPublish(channel)) {
       if (counters) counters.denied += 1;
@@ -291,9 +295,10 @@ export class Publisher {
       for (const { length } of payloads) counters.publishedBytes += length;
     }
     if (!out || !recipients || attempted === 0 || payloads.length === 0) return report;
-    const passage = { reliable: reliability === 'reliable', priority, stops: onFailure === 'fail_fast', waits };
+    const { signal } = config ?? {};
+    const passage = { reliable: reliability === 'reliable', priority, stops: onFailure === 'fail_fast', waits, signal };
     const waiting = this.#fanout.publish(out, recipients, payloads, passage, { report, counters });
-    if (waiting) await waiting;
+    if (waiting) await abortable(waiting, signal);
     const [first] = report.errors;
     if (onFailure === 'best_effort' && report.delivered === 0 && first) {
       throw channelFailure(

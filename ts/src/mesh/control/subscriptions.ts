@@ -105,6 +105,7 @@ export class Subscriptions {
   readonly #emit: (event: SubscriptionEvent) => void;
   readonly #retries = new Retries();
   readonly #wanted = new Map<string, Wanted>();
+  readonly #byPublisher = new Map<bigint, Set<Wanted>>();
   readonly #asking = new Map<string, Set<Asking>>();
   readonly #expected: ExpectedChannels;
 
@@ -151,6 +152,7 @@ export class Subscriptions {
         acceptedMs: 0,
       };
       this.#wanted.set(key(publisher, channel), wanted);
+      this.#byPublisher.set(publisher, (this.#byPublisher.get(publisher) ?? new Set()).add(wanted));
     }
     if (by.kind === 'caller') wanted.explicit = true;
     else if (by.kind === 'iteration') wanted.iterations.add(by);
@@ -191,8 +193,8 @@ export class Subscriptions {
 
   /** Channels of a publisher that a prefix has joined. */
   joinedBy(publisher: bigint, prefix: string): string[] {
-    return [...this.#wanted.values()]
-      .filter((wanted) => wanted.publisher === publisher && wanted.prefixes.has(prefix))
+    return this.#of(publisher)
+      .filter((wanted) => wanted.prefixes.has(prefix))
       .map(({ channel }) => channel);
   }
 
@@ -233,8 +235,7 @@ export class Subscriptions {
 
   /** A publisher is silent or gone. */
   peerLost(peer: bigint): void {
-    for (const wanted of this.#wanted.values()) {
-      if (wanted.publisher !== peer) continue;
+    for (const wanted of this.#of(peer)) {
       clearTimeout(wanted.timer);
       wanted.timer = undefined;
       if (wanted.state === 'lost') continue;
@@ -246,8 +247,7 @@ export class Subscriptions {
   /** A publisher is back, in a session that is `fresh` or the old one: what was wanted is asked for again. */
   peerBack(peer: bigint, fresh: boolean): void {
     if (fresh) this.#retries.reset(peer);
-    for (const wanted of this.#wanted.values()) {
-      if (wanted.publisher !== peer) continue;
+    for (const wanted of this.#of(peer)) {
       wanted.backoff.reset();
       wanted.again = wanted.trying;
       this.#tryIn(wanted, 0);
@@ -323,9 +323,19 @@ export class Subscriptions {
     wanted.timer = later(() => this.#try(wanted), wanted.backoff.next());
   }
 
+  /** What is wanted of a publisher; a copy, because listeners may change it. */
+  #of(publisher: bigint): Wanted[] {
+    return [...(this.#byPublisher.get(publisher) ?? [])];
+  }
+
   #forget(publisher: bigint, channel: string): void {
-    clearTimeout(this.#wanted.get(key(publisher, channel))?.timer);
-    this.#wanted.delete(key(publisher, channel));
+    const wanted = this.#wanted.get(key(publisher, channel));
+    if (wanted) {
+      clearTimeout(wanted.timer);
+      this.#wanted.delete(key(publisher, channel));
+      const all = this.#byPublisher.get(publisher);
+      if (all?.delete(wanted) && all.size === 0) this.#byPublisher.delete(publisher);
+    }
     this.#expected.forget(publisher, channel);
   }
 
