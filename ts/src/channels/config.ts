@@ -35,6 +35,12 @@ function fail(kind: string, text: string): MeshringError {
   return new MeshringError(kind, `channel: ${text}`);
 }
 
+/** Whether it says whose tokens count: a wrong value would show when somebody subscribes. */
+function areIssuers(value: unknown): boolean {
+  if (value === 'owner' || value === 'any') return true;
+  return Array.isArray(value) && value.every((id) => id instanceof Uint8Array && id.length === 32);
+}
+
 /** Checks a configuration; throws with the texts of the channel methods. */
 export function checkChannelConfig(config: ChannelConfig): void {
   const problem = channelNameProblem(config.name);
@@ -48,6 +54,12 @@ export function checkChannelConfig(config: ChannelConfig): void {
   }
   if (maxRatePps !== undefined && (!Number.isInteger(maxRatePps) || maxRatePps < 1 || maxRatePps > 0xffff_ffff)) {
     throw fail('invalid-config', `maxRatePps must be an integer in [1, 4294967295], got ${textOf(maxRatePps)}`);
+  }
+  if (!areIssuers(config.tokenIssuers ?? 'owner')) {
+    throw fail('invalid-config', 'invalid tokenIssuers (expected owner | any | a list of entity ids of 32 bytes)');
+  }
+  if (config.exportTo !== undefined && !Array.isArray(config.exportTo)) {
+    throw fail('invalid-config', 'exportTo must be an array of subnets');
   }
   for (const target of config.exportTo ?? []) packSubnet(target);
   for (const filter of [config.publishCaps, config.subscribeCaps]) if (filter !== undefined) requirementsOf(filter);

@@ -71,6 +71,18 @@ function node(config: Omit<ChannelConfig, 'name'> = {}, options: { unknownSubnet
 const issue = (issuer: Identity, subject: Identity, change: Partial<IssueTokenOptions> = {}) =>
   issuer.issueToken({ subject: subject.entityId, scope: ['subscribe'], channel: 'a/b', ttlSeconds: 60, ...change });
 
+describe('registering', () => {
+  it.each([
+    ['Owner', 'invalid tokenIssuers'],
+    [5, 'invalid tokenIssuers'],
+    [bob.entityId, 'invalid tokenIssuers'],
+    [[bob.entityId.subarray(1)], 'invalid tokenIssuers'],
+  ])('refuses %s as issuers, before a subscriber meets them', (tokenIssuers, text) => {
+    expect(() => node({ tokenIssuers: tokenIssuers as never })).toThrow(`channel: ${text}`);
+    expect(() => node({ exportTo: 7 as never })).toThrow('channel: exportTo must be an array of subnets');
+  });
+});
+
 describe('subscribing', () => {
   it('to an open channel: granted, listed, and again without change', () => {
     const { gate, state } = node();

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { NatClass } from '../../src/capabilities/index.js';
+import type { Packet } from '../../src/mesh/batch.js';
 import {
   decodeAddress,
   encodeAddress,
@@ -141,7 +142,27 @@ describe('without datagrams', () => {
     onClose: nothing,
     connect: () => Promise.reject(new Error('not to be called')),
   };
-  const traversal = new Traversal(host, { setNat: () => {}, get: () => undefined });
+  let rendezvous = (_: Packet) => {};
+  const listening: NatHost = {
+    ...host,
+    onMessage: (subprotocol, handler) => {
+      if (subprotocol === 0x0d01) rendezvous = handler;
+      return () => {};
+    },
+  };
+  const traversal = new Traversal(listening, { setNat: () => {}, get: () => undefined });
+
+  it('a sender of id 0 is unknown and not listened to', () => {
+    const reflex = address('203.0.113.5:9');
+    const message = { kind: 'introduce', peer: 5n, reflex, fireAtMs: BigInt(Date.now()) } as const;
+    let asked = 0;
+    host.raw.expectKeepAlive = () => {
+      asked += 1;
+      return false;
+    };
+    for (const peer of [0n, 9n]) rendezvous({ peer, events: [encodeRendezvous(message)] } as unknown as Packet);
+    expect([asked, traversal.stats().traversalRefused]).toEqual([1, 2]);
+  });
 
   it('what is known can be asked, all else is unsupported', async () => {
     traversal.start();

@@ -72,8 +72,11 @@ describe.each(['addon', 'wasm'] as const)('NAT traversal on %s', (backend) => {
     await a.reclassifyNat();
     expect(a.natType()).toBe('unknown');
     await join(c, a);
-    await until(() => a.peerCount() === 2);
-    await a.reclassifyNat();
+    // A sweep on a busy machine may miss an answer.
+    await until(async () => {
+      await a.reclassifyNat();
+      return a.natType() !== 'unknown';
+    });
     expect([a.natType(), a.reflexAddr()]).toEqual(['open', a.localAddress()]);
   });
 

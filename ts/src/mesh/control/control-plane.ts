@@ -182,7 +182,7 @@ export class ControlPlane {
 
   channels(): ChannelConfig[] {
     this.#host.check();
-    return this.publisher.registry.values();
+    return this.publisher.registry.values().map((config) => ({ ...config }));
   }
 
   subscribers(name: string): SubscriberInfo[] {

@@ -109,7 +109,13 @@ export class Meeting {
   #receive({ peer, events }: Packet): void {
     for (const event of events) {
       const message = decodeRendezvous(event);
-      if (!message || !this.#caller(peer).messages.take(1, performance.now()) || !this.#take(peer, message)) {
+      // A sender of id 0 is unknown.
+      if (
+        !message ||
+        peer === 0n ||
+        !this.#caller(peer).messages.take(1, performance.now()) ||
+        !this.#take(peer, message)
+      ) {
         this.#refused += 1;
       }
     }
