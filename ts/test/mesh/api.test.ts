@@ -31,7 +31,7 @@ describe.each(['addon', 'wasm'] as const)('mesh nodes on %s', (backend) => {
       mesh = await import('../../src/mesh.js');
       vi.unstubAllEnvs();
     }
-    const node = await mesh.MeshNode.create({ bindAddr: '127.0.0.1:0', psk: PSK, handshakeTimeoutMs: 500, ...more });
+    const node = await mesh.MeshNode.create({ bindAddr: '127.0.0.1:0', psk: PSK, handshakeTimeoutMs: 2000, ...more });
     open.push(node);
     return node;
   }

@@ -18,7 +18,7 @@ describe.each(['addon', 'wasm'] as const)('channels and discovery on %s', (backe
       identity = await import('../../src/identity.js');
       vi.unstubAllEnvs();
     }
-    const node = await mesh.MeshNode.create({ bindAddr: '127.0.0.1:0', psk: PSK, handshakeTimeoutMs: 1000, ...more });
+    const node = await mesh.MeshNode.create({ bindAddr: '127.0.0.1:0', psk: PSK, handshakeTimeoutMs: 2000, ...more });
     open.push(node);
     await node.start();
     return node;

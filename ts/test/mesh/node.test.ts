@@ -30,7 +30,7 @@ describe.each(['addon', 'wasm'] as const)('mesh nodes on %s', (backend) => {
       ({ NetMesh } = await import('../../src/mesh/index.js'));
       vi.unstubAllEnvs();
     }
-    const node = await NetMesh.create({ bindAddr: '127.0.0.1:0', psk: PSK, handshakeTimeoutMs: 500, ...more });
+    const node = await NetMesh.create({ bindAddr: '127.0.0.1:0', psk: PSK, handshakeTimeoutMs: 2000, ...more });
     open.push(node);
     return node;
   }

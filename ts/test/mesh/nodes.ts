@@ -47,7 +47,7 @@ export class Nodes {
   /** A started node. */
   async make(more: object = {}): Promise<MeshNode> {
     const { mesh } = await this.modules();
-    const options = { bindAddr: '127.0.0.1:0', psk: '42'.repeat(32), handshakeTimeoutMs: 1000, ...more };
+    const options = { bindAddr: '127.0.0.1:0', psk: '42'.repeat(32), handshakeTimeoutMs: 2000, ...more };
     const node = this.keep(await mesh.MeshNode.create(options));
     await node.start();
     return node;
