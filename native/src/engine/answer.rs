@@ -1,5 +1,6 @@
 //! Answering: who may begin a session with this node, and when it takes the place of another (20 §4.4, §4.5; 21 §13).
 
+use super::bus::Answered;
 use super::connect::MAX_PENDING;
 use super::establish::Established;
 use super::event::HandshakeFailure;
@@ -167,6 +168,9 @@ impl Engine {
         accept: Option<u64>,
     ) -> bool {
         let ephemeral = *reply.initiator_ephemeral();
+        if self.answer_again(link, &ephemeral) {
+            return true;
+        }
         if peer == self.config.node_id
             || self.ephemerals.contains(&ephemeral)
             || !self.may_replace(peer, link, accept.is_some())
@@ -200,6 +204,9 @@ impl Engine {
         }
         self.ephemerals.insert(ephemeral);
         self.send_handshake(back, route.map(|_| peer), 0, &message);
+        if let Some(known) = self.peers.get_mut(&peer).filter(|_| self.config.bus) {
+            known.answered = Some(Answered { ephemeral, message });
+        }
         self.end_calls_to(peer, link);
         let waiting = accept.or_else(|| {
             let wanted = |accept: &&Accept| accept.peer == Some(peer);

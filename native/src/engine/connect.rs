@@ -12,10 +12,25 @@ use crate::session::Session;
 /// Connects, and accepts, at the same time.
 pub(super) const MAX_PENDING: usize = 1024;
 
+/// One sending of a first message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// A new one.
+    Direct,
+    /// A new one behind a routing header.
+    Routed,
+    /// The last one, as it was.
+    Again,
+}
+
 struct Attempt {
     noise: Initiator,
     routed: bool,
     sent_at: u64,
+    /// Sent more than once: which one an answer is for can't be seen.
+    repeated: bool,
+    /// Hint and bytes, for a repetition.
+    message: (u32, Vec<u8>),
 }
 
 /// An outgoing handshake.
@@ -24,8 +39,8 @@ pub(super) struct Connect {
     remote_static: [u8; 32],
     link: Link,
     begun: u64,
-    /// Offsets in microseconds, and whether the message goes behind a routing header.
-    plan: Vec<(u64, bool)>,
+    /// Offsets in microseconds, and what is sent.
+    plan: Vec<(u64, Call)>,
     step: usize,
     attempts: Vec<Attempt>,
     until: u64,
@@ -66,7 +81,7 @@ impl Engine {
                 if bus {
                     super::bus::calls(begin, wait)
                 } else {
-                    vec![(begin, false), (begin + wait / 5, true)]
+                    vec![(begin, Call::Direct), (begin + wait / 5, Call::Routed)]
                 }
             })
             .collect();
@@ -136,7 +151,7 @@ impl Engine {
             // An unanswered call makes room for the next one soon.
             let wait = self.config.heartbeat_interval.max(super::SECOND / 2);
             let wait = wait.min(self.config.handshake_timeout);
-            let _ = self.begin(link, key, peer, vec![(0, false)], wait, true);
+            let _ = self.begin(link, key, peer, vec![(0, Call::Direct)], wait, true);
             return;
         }
         let link = self.routes.lookup(self.now, peer).unwrap_or(link);
@@ -151,7 +166,7 @@ impl Engine {
         silent: bool,
     ) -> Result<u64, ConnectError> {
         let wait = self.config.handshake_timeout;
-        let plan = (0..4).map(|n| (n * wait / 5, true)).collect();
+        let plan = (0..4).map(|n| (n * wait / 5, Call::Routed)).collect();
         self.begin(link, key, peer, plan, wait, silent)
     }
 
@@ -160,7 +175,7 @@ impl Engine {
         link: Link,
         remote_static: [u8; 32],
         peer: u64,
-        plan: Vec<(u64, bool)>,
+        plan: Vec<(u64, Call)>,
         span: u64,
         silent: bool,
     ) -> Result<u64, ConnectError> {
@@ -238,10 +253,13 @@ impl Engine {
             .get(connect.step)
             .filter(|(offset, _)| connect.begun + offset <= now)
             .copied();
-        if let Some((_, routed)) = due {
+        if let Some((_, call)) = due {
             connect.step += 1;
-            if !connect.done {
-                self.send_first_message(id, routed);
+            match call {
+                _ if connect.done => {}
+                Call::Direct => self.send_first_message(id, false),
+                Call::Routed => self.send_first_message(id, true),
+                Call::Again => self.repeat_first_message(id),
             }
         }
         let Some(connect) = self.connects.get(&id) else {
@@ -281,11 +299,6 @@ impl Engine {
         let Ok(noise) = started else {
             return;
         };
-        connect.attempts.push(Attempt {
-            noise,
-            routed,
-            sent_at: self.now,
-        });
         let (link, peer) = (connect.link, connect.peer);
         // A started node of ours learns from the hint which prologue to try; 0.19.0 does not look at the field.
         let hint = if routed || offer.is_none() || self.config.bus {
@@ -293,6 +306,28 @@ impl Engine {
         } else {
             own as u32
         };
+        self.send_handshake(link, routed.then_some(peer), hint, &message);
+        if let Some(connect) = self.connects.get_mut(&id) {
+            connect.attempts.push(Attempt {
+                noise,
+                routed,
+                sent_at: self.now,
+                repeated: false,
+                message: (hint, message),
+            });
+        }
+    }
+
+    fn repeat_first_message(&mut self, id: u64) {
+        let Some(connect) = self.connects.get_mut(&id) else {
+            return;
+        };
+        let (link, peer) = (connect.link, connect.peer);
+        let Some(attempt) = connect.attempts.last_mut() else {
+            return;
+        };
+        attempt.repeated = true;
+        let ((hint, message), routed) = (attempt.message.clone(), attempt.routed);
         self.send_handshake(link, routed.then_some(peer), hint, &message);
     }
 
@@ -306,18 +341,15 @@ impl Engine {
             if !fits {
                 return None;
             }
-            let attempts = connect.attempts.iter().rev();
+            let attempts = connect.attempts.iter().enumerate().rev();
             attempts
-                .filter(|attempt| attempt.routed == route.is_some())
-                .find_map(|attempt| {
-                    attempt
-                        .noise
-                        .finish(body)
-                        .ok()
-                        .map(|(outcome, payload)| (*id, attempt.sent_at, outcome, payload))
+                .filter(|(_, attempt)| attempt.routed == route.is_some())
+                .find_map(|(at, attempt)| {
+                    let (outcome, payload) = attempt.noise.finish(body).ok()?;
+                    Some((*id, at, outcome, payload))
                 })
         });
-        let Some((id, sent_at, outcome, payload)) = found else {
+        let Some((id, at, outcome, payload)) = found else {
             return false;
         };
         let features = self.config.features.and_then(|own| own.agree(&payload));
@@ -325,24 +357,32 @@ impl Engine {
         let Some(connect) = self.connects.get_mut(&id) else {
             return false;
         };
+        // An attempt makes one session: its keys would otherwise begin at counter 0 again when the answer is repeated.
+        let attempt = connect.attempts.remove(at);
+        let took = (!attempt.repeated).then(|| self.now.saturating_sub(attempt.sent_at));
         let first = !connect.done;
         connect.done = true;
         // Later answers can still come: the other end may have taken a repetition for the newest call.
-        connect.until = self.now + self.config.handshake_timeout;
+        let late = self.now + self.config.handshake_timeout;
+        // A bus link has one call at most; what its later attempts have begun is waited for too.
+        connect.until = if self.config.bus {
+            connect.until.max(late)
+        } else {
+            late
+        };
         let (peer, silent) = (connect.peer, connect.silent);
         let remote_static = Some(connect.remote_static);
         let detour = route.is_some_and(|route| route.hop_count > 0);
         let relayed = detour && !connect.straight;
         let link = if detour { connect.link } else { link };
         let session = Session::new(&secrets, features);
-        let took = self.now.saturating_sub(sent_at);
         let new = Established {
             peer,
             session,
             link,
             relayed,
             remote_static,
-            took: Some(took),
+            took,
         };
         if !self.establish(new) {
             self.fail_connect(id, HandshakeFailure::Full);

@@ -34,7 +34,8 @@ impl Engine {
         if taken || (!known && self.peers.len() >= self.config.max_peers) {
             return false;
         }
-        if known {
+        let before = self.superseded(id, link);
+        if before.is_empty() {
             self.detach(id);
         }
         let local = link.takes_full_packets();
@@ -74,6 +75,8 @@ impl Engine {
             sealed_at_last: 0,
             outrun: false,
             redial: None,
+            answered: None,
+            before,
         };
         self.peers.insert(id, peer);
         self.out.stats.handshakes += 1;
@@ -96,13 +99,15 @@ impl Engine {
         self.peer_event(id, PeerChange::Left);
     }
 
-    fn detach(&mut self, id: u64) {
+    pub(super) fn detach(&mut self, id: u64) {
         let Some(peer) = self.peers.get(&id) else {
             return;
         };
-        let (session, link) = (peer.session.id(), peer.link);
-        if self.sessions.get(&session) == Some(&id) {
-            self.sessions.remove(&session);
+        let link = peer.link;
+        for session in peer.before.iter().chain([&peer.session]) {
+            if self.sessions.get(&session.id()) == Some(&id) {
+                self.sessions.remove(&session.id());
+            }
         }
         if self.links.get(&link) == Some(&id) {
             self.links.remove(&link);

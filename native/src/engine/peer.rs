@@ -1,5 +1,6 @@
 //! What is known of a peer with a session.
 
+use super::bus::Answered;
 use super::event::Protocol;
 use super::path::PathProbe;
 use super::Link;
@@ -59,6 +60,10 @@ pub(super) struct Peer {
     pub unsolicited: u64,
     /// When to call it again, and how often that was done.
     pub redial: Option<(u64, u32)>,
+    /// Bus link: what to answer a repeated first message with.
+    pub answered: Option<Answered>,
+    /// Bus link: sessions that the current one superseded, the oldest first.
+    pub before: Vec<Session>,
 }
 
 impl Peer {

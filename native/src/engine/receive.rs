@@ -80,19 +80,15 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
+        if header.session_id != peer.session.id() {
+            self.on_superseded(id, &header, packet);
+            return;
+        }
         let payload = match peer.session.open(&header, packet) {
             Ok(payload) => &*payload,
-            Err(OpenError::Replayed) => {
-                self.out.stats.replayed += 1;
-                return;
-            }
-            Err(OpenError::TooFar) => {
-                self.out.stats.too_far += 1;
-                peer.beyond_window += 1;
-                return;
-            }
-            Err(OpenError::Forged | OpenError::Length) => {
-                self.out.stats.forged += 1;
+            Err(error) => {
+                peer.beyond_window += u64::from(error == OpenError::TooFar);
+                self.refuse(error);
                 return;
             }
         };
@@ -103,10 +99,13 @@ impl Engine {
         }
         peer.sealed_at_last = peer.session.sealed();
         peer.last_received = self.now;
-        peer.confirmed = true;
+        let first = !std::mem::replace(&mut peer.confirmed, true);
         (peer.beyond_window, peer.strange) = (0, 0);
         let extended = peer.session.features().is_some();
         let newest = header.counter() + 1 == peer.session.received();
+        if first {
+            self.settle(id);
+        }
         if heartbeat || extended {
             self.on_beat(id, route.is_none());
         }
@@ -125,6 +124,15 @@ impl Engine {
                 size,
             },
         );
+    }
+
+    /// Counts a packet that its session does not open.
+    pub(super) fn refuse(&mut self, error: OpenError) {
+        match error {
+            OpenError::Replayed => self.out.stats.replayed += 1,
+            OpenError::TooFar => self.out.stats.too_far += 1,
+            OpenError::Forged | OpenError::Length => self.out.stats.forged += 1,
+        }
     }
 
     /// A sign of life that counts for failure detection.
