@@ -46,6 +46,27 @@ describe.each(['addon', 'wasm'] as const)('subscriptions that several ask for, o
     },
   );
 
+  it.each(['a', '*'])(
+    'an iteration over %s that ends while another begins leaves it its subscription',
+    async (what) => {
+      const [publisher, subscriber, id] = await pair(['a']);
+      const first = subscriber.subscribe(what, { publisher: id });
+      await first.ready;
+      const second = subscriber.subscribe(what, { publisher: id });
+      await first.return();
+      await second.ready;
+      await caughtUp(publisher, subscriber);
+      expect((await publisher.publish('a', Buffer.from('x'))).delivered).toBe(1);
+      expect((await second.next()).value?.payload.toString()).toBe('x');
+      // One that is refused while the last one ends leaves nothing behind.
+      const token = () => Promise.reject(new Error('no token'));
+      const third = failure(subscriber.subscribe(what, { publisher: id, token }).next());
+      await second.return();
+      expect((await third).message).toBe('no token');
+      await until(() => publisher.subscribers('a').length === 0 && subscriber.subscriptions().length === 0);
+    },
+  );
+
   it('who unsubscribes while the answer is on its way is not subscribed afterwards', async () => {
     const [publisher, subscriber, id] = await pair(['a', 'b']);
     const asked = subscriber.subscribeChannel(id, 'a');

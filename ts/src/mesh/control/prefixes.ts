@@ -29,6 +29,8 @@ interface Watched {
   lastError: string | undefined;
   explicit: boolean;
   readonly iterations: Set<Wisher>;
+  /** Calls of `subscribe` under way. */
+  wishing: number;
   /** Channels that were unsubscribed from by name. */
   readonly without: Set<string>;
   readonly backoff: Backoff;
@@ -101,6 +103,7 @@ export class Prefixes {
       lastError: undefined,
       explicit: false,
       iterations: new Set(),
+      wishing: 0,
       without: new Set(),
       backoff: retryBackoff(),
       timer: undefined,
@@ -108,18 +111,21 @@ export class Prefixes {
       again: false,
     };
     watched.request = wish;
+    watched.wishing += 1;
     this.#watched.set(key(publisher, prefix), watched);
     const done = this.#host.hold();
     try {
       await this.#look(watched);
+      if (by.kind === 'caller') watched.explicit = true;
+      else watched.iterations.add(by);
     } catch (error) {
       if (!known && this.#watched.get(key(publisher, prefix)) === watched) this.#forget(watched);
       throw error;
     } finally {
+      watched.wishing -= 1;
+      this.#endUnwanted(watched);
       done();
     }
-    if (by.kind === 'caller') watched.explicit = true;
-    else watched.iterations.add(by);
   }
 
   /** Ends the subscription, and those that only it asked for. */
@@ -134,9 +140,14 @@ export class Prefixes {
   /** An iteration over a prefix is over. */
   release(publisher: bigint, prefix: string, by: Wisher): void {
     const watched = this.#watched.get(key(publisher, prefix));
-    if (!watched?.iterations.delete(by)) return;
-    if (watched.explicit || watched.iterations.size > 0 || this.#host.closed) return;
-    this.unsubscribe(publisher, prefix).catch(() => {});
+    if (watched?.iterations.delete(by)) this.#endUnwanted(watched);
+  }
+
+  /** Ends what nobody wants, nor is about to want. */
+  #endUnwanted(watched: Watched): void {
+    if (watched.explicit || watched.iterations.size > 0 || watched.wishing > 0 || !this.#current(watched)) return;
+    // A publisher that cannot be told any more has nothing to end.
+    this.unsubscribe(watched.publisher, watched.prefix).catch(() => {});
   }
 
   /** A channel was subscribed to, or unsubscribed from, by its name: the latter counts for the prefixes above it too. */

@@ -107,6 +107,8 @@ export class Subscriptions {
   readonly #wanted = new Map<string, Wanted>();
   readonly #byPublisher = new Map<bigint, Set<Wanted>>();
   readonly #asking = new Map<string, Set<Asking>>();
+  /** Calls of `subscribe` under way, by publisher and channel. */
+  readonly #wishing = new Map<string, number>();
   readonly #expected: ExpectedChannels;
 
   constructor(host: ControlHost, peers: PeerTable, requests: Requests, emit: (event: SubscriptionEvent) => void) {
@@ -119,6 +121,19 @@ export class Subscriptions {
 
   /** Subscribes; rejects with the reason of the refusal. */
   async subscribe(publisher: bigint, channel: string, request: SubscribeRequest, by: Wisher): Promise<void> {
+    const at = key(publisher, channel);
+    this.#wishing.set(at, (this.#wishing.get(at) ?? 0) + 1);
+    try {
+      await this.#wish(publisher, channel, request, by);
+    } finally {
+      const left = (this.#wishing.get(at) ?? 1) - 1;
+      if (left > 0) this.#wishing.set(at, left);
+      else this.#wishing.delete(at);
+      this.#endUnwanted(publisher, channel);
+    }
+  }
+
+  async #wish(publisher: bigint, channel: string, request: SubscribeRequest, by: Wisher): Promise<void> {
     const before = this.#wanted.get(key(publisher, channel));
     // A prefix does not change how others subscribed; what is lost is asked for again as it was.
     if (before && by.kind === 'prefix') {
@@ -180,8 +195,14 @@ export class Subscriptions {
     if (!wanted) return;
     // The subscription of an iteration may have been ended by its name, and this be another one.
     const was = by.kind === 'iteration' ? wanted.iterations.delete(by) : wanted.prefixes.delete(by.prefix);
-    if (!was) return;
-    if (wanted.explicit || wanted.iterations.size > 0 || wanted.prefixes.size > 0 || this.#host.closed) return;
+    if (was) this.#endUnwanted(publisher, channel);
+  }
+
+  /** Ends a subscription that nobody wants, nor is about to want. */
+  #endUnwanted(publisher: bigint, channel: string): void {
+    const wanted = this.#wanted.get(key(publisher, channel));
+    if (!wanted || this.#wishing.has(key(publisher, channel)) || this.#host.closed) return;
+    if (wanted.explicit || wanted.iterations.size > 0 || wanted.prefixes.size > 0) return;
     // A publisher that cannot be told any more has nothing to end.
     this.unsubscribe(publisher, channel).catch(() => {});
   }
