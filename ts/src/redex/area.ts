@@ -46,6 +46,8 @@ export class LogArea {
     const { owner } = this;
     if (owner === null) return;
     this.owner = null;
+    // The memory may have grown since the bytes were staged: they are still there, but the views are not.
+    if (this.bytes.length === 0) this.renew();
     owner.deref()?.drain();
   }
 

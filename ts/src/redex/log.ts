@@ -270,7 +270,10 @@ export class Log {
 
   /** `evictedBelow` as it was when this thread last read. */
   evictedAtLastRead(): bigint {
-    return this.#area.longs[2] ?? 0n;
+    const area = this.#area;
+    // A long event is read by a call of its own, under which memory may have grown.
+    if (area.bytes.length === 0) area.renew();
+    return area.longs[2] ?? 0n;
   }
 
   /** Moves the next sequence forward, so that the ones below are never given out. */
@@ -290,8 +293,12 @@ export class Log {
   async sync(): Promise<void> {
     if (!this.persistent) return;
     if (this.raw.sync) return this.#described('sync', this.raw.sync());
-    for (const file of this.raw.files?.() ?? []) await (file.syncLater ? file.syncLater() : file.sync());
+    await this.#described('sync', this.#flushFiles());
     this.raw.flushed?.(true, Date.now());
+  }
+
+  async #flushFiles(): Promise<void> {
+    for (const file of this.raw.files?.() ?? []) await (file.syncLater ? file.syncLater() : file.sync());
   }
 
   /** Flushes, trims and closes the files. Memory stays readable. */
@@ -300,14 +307,20 @@ export class Log {
     this.#stage = null;
     this.raw.shut?.();
     if (this.raw.close) return this.#described('close', this.raw.close());
-    if (this.persistent) await this.sync();
-    this.closeNow();
+    try {
+      await this.#described('close', this.#flushFiles());
+      this.raw.flushed?.(true, Date.now());
+    } finally {
+      // Whatever the flush said: the log is given back.
+      this.closeNow();
+    }
   }
 
   /** The rest of a close that has begun, on this thread. */
   closeNow(): void {
     this.#fresh();
-    this.raw.closeNow?.();
+    if (!this.raw.closeNow) return;
+    this.raw.closeNow();
     if (this.#fresh().status !== LogStatus.done) throw this.failure('close');
   }
 
@@ -335,6 +348,10 @@ export class Log {
   async compact(): Promise<void> {
     if (!this.persistent) return;
     if (this.raw.compact) return this.#described('compact', this.raw.compact());
+    await this.#described('compact', this.#compactSteps());
+  }
+
+  async #compactSteps(): Promise<void> {
     while (this.raw.compactStep?.()) await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
@@ -343,7 +360,8 @@ export class Log {
       await work;
     } catch (error) {
       const text = messageOf(error);
-      throw new MeshringError('io', `redex: ${context}: ${text}`, { cause: error });
+      const detail = text.startsWith('io: ') ? text : `io: ${text}`;
+      throw new MeshringError('io', `redex: ${context}: ${detail}`, { cause: error });
     }
   }
 
