@@ -45,12 +45,16 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   #whole = true;
   /** The applied watermark once it stands still. */
   #frozen: bigint | undefined;
+  /** The state at that moment: events after it that are folded once more would not lead to the same state. */
+  #frozenState: Uint8Array | undefined;
   #counter: bigint;
   #foldErrors = 0n;
   /** Where the log goes on when a read did not begin at the next sequence. */
   #gap: bigint | undefined;
   #compacting: Promise<unknown> = Promise.resolve();
   #state: 'running' | 'closed' | 'log closed' = 'running';
+  /** Why the last events of a log that was closed could not be folded. */
+  #failure: unknown;
   /** Something was appended that is not folded yet. */
   #behind = false;
   #appending = false;
@@ -73,7 +77,7 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   async replay(): Promise<this> {
     const end = this.#log.next();
     let turn = performance.now() + SLICE_MS;
-    while (this.#next < end && this.#page() > 0) {
+    while (this.#next < end && this.#page()) {
       if (performance.now() < turn) continue;
       await new Promise<void>((resolve) => setTimeout(resolve));
       turn = performance.now() + SLICE_MS;
@@ -191,37 +195,41 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
 
   /** Called by the log. */
   onLogClosed(): void {
-    this.#stop('log closed');
+    try {
+      this.#stop('log closed');
+    } catch (error) {
+      // Whoever closes the log is not concerned; the next call of this adapter throws it.
+      this.#failure = error;
+    }
   }
 
   /** Folds what others have appended since. */
   #sync(): void {
+    if (this.#failure !== undefined) throw this.#failure;
     if (!this.#behind || this.#state !== 'running') return;
-    while (this.#page() > 0);
+    while (this.#page());
     this.#behind = false;
   }
 
-  /** Folds one page of the log; returns how many events it had. */
-  #page(): number {
+  /** Folds one page of the log; returns whether the position has moved. */
+  #page(): boolean {
+    const from = this.#next;
     // Behind the last sequence there is none to come.
-    if (this.#next > U64_MAX) return 0;
-    let count = this.#log.read(this.#next, this.#visit);
-    if (count === 0) {
+    if (from > U64_MAX) return false;
+    if (this.#log.read(from, this.#visit) === 0) {
       // Behind the position there is nothing, and yet sequences were given out: what had them is gone, unless another
       // thread has appended meanwhile.
       const end = this.#log.next();
-      if (end > this.#next) {
-        count = this.#log.read(this.#next, this.#visit);
-        if (count === 0) this.#leap(end);
-      }
+      if (end > from && this.#log.read(from, this.#visit) === 0) this.#leap(end);
     }
     if (this.#gap !== undefined) {
       const to = this.#gap;
       this.#gap = undefined;
       this.#leap(to);
     }
-    if (count > 0 && this.#folding.size + this.#applying.size > 0) this.#settle();
-    return count;
+    const moved = this.#next !== from;
+    if (moved && this.#folding.size + this.#applying.size > 0) this.#settle();
+    return moved;
   }
 
   readonly #visit: Visit = (seq, bytes, start, end, intact) => {
@@ -238,6 +246,7 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   #freeze(): void {
     if (!this.#whole) return;
     this.#frozen = this.#applied();
+    if (this.#frozen !== undefined) this.#frozenState = this.#encode();
     this.#whole = false;
   }
 
@@ -255,6 +264,7 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
     this.#next = kept.lastSeq + 1n;
     this.#whole = true;
     this.#frozen = undefined;
+    this.#frozenState = undefined;
   }
 
   #apply(bytes: Uint8Array, start: number, end: number, intact: boolean): boolean {
@@ -375,12 +385,16 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
   /** State and applied watermark of the same moment. */
   snapshot(): { stateBytes: Uint8Array; lastSeq: bigint | undefined } {
     this.#sync();
+    return { stateBytes: this.#encode(), lastSeq: this.#applied() };
+  }
+
+  #encode(): Uint8Array {
     const inner = new Writer(64 + this.model.table.size * BYTES_OF_ENTRY);
     this.model.encode(inner);
     const whole = new Writer(inner.length + 20);
     whole.u64(low(this.#counter), high(this.#counter));
     whole.blob(inner.view());
-    return { stateBytes: whole.view(), lastSeq: this.#applied() };
+    return whole.view();
   }
 
   /** See the adapters. */
@@ -392,9 +406,10 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
 
   async #compact(dropSkipped: boolean): Promise<bigint | undefined> {
     if (this.#state === 'closed') throw cortexError('closed', 'compact failed: adapter closed');
-    const { stateBytes, lastSeq: applied } = this.snapshot();
-    const lastSeq = dropSkipped ? this.#folded() : applied;
+    this.#sync();
+    const lastSeq = dropSkipped ? this.#folded() : this.#applied();
     if (lastSeq === undefined) return undefined;
+    const stateBytes = (dropSkipped ? undefined : this.#frozenState) ?? this.#encode();
     try {
       await this.#log.compact({ stateBytes, lastSeq });
     } catch (cause) {
@@ -415,7 +430,14 @@ export class Fold<Row extends { readonly id: bigint }, M extends Model<Row> = Mo
       return;
     }
     this.#behind = true;
-    this.#sync();
+    try {
+      this.#sync();
+    } finally {
+      this.#end(state);
+    }
+  }
+
+  #end(state: 'closed' | 'log closed'): void {
     this.#state = state;
     this.#unsubscribe();
     const folded = this.#folded();

@@ -7,7 +7,7 @@
  * one name for all would not be one step in every storage.)
  */
 import { xxh3 } from '../hash/index.js';
-import type { LogHome } from '../redex/index.js';
+import type { LogHome, StoredFile } from '../redex/index.js';
 
 /** A model's state and the last sequence that is in it. */
 export interface Kept {
@@ -58,6 +58,15 @@ function names({ storage, root }: LogHome, pattern = NAME): string[] {
     .reverse();
 }
 
+function contentOf(file: StoredFile): Uint8Array {
+  try {
+    const bytes = new Uint8Array(file.length());
+    return bytes.subarray(0, file.read(0, bytes));
+  } finally {
+    file.close();
+  }
+}
+
 /** The kept state that reaches furthest, and the paths of those that are damaged. */
 export function readKept(home: LogHome): { readonly kept: Kept | undefined; readonly damaged: readonly string[] } {
   const damaged: string[] = [];
@@ -65,11 +74,9 @@ export function readKept(home: LogHome): { readonly kept: Kept | undefined; read
     const path = `${home.root}/${name}`;
     const file = home.storage.open(path, false);
     if (file === null) continue;
-    const bytes = new Uint8Array(file.length());
-    const count = file.read(0, bytes);
-    file.close();
-    const kept = decodeKept(bytes.subarray(0, count));
-    if (kept !== undefined) return { kept, damaged };
+    const kept = decodeKept(contentOf(file));
+    // A file under another's name would hide those that reach further.
+    if (kept !== undefined && kept.lastSeq === keptSeq(name)) return { kept, damaged };
     damaged.push(path);
   }
   return { kept: undefined, damaged };

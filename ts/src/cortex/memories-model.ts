@@ -340,9 +340,13 @@ export class MemoriesModel extends Model<Memory> {
     const updatedHi = from.hi;
     const pinned = from.bool();
     const known = this.table.find(lo, hi);
-    if (known >= 0) this.#remove(known);
+    if (known >= 0) {
+      this.observer?.changing(known);
+      this.#remove(known);
+    }
     const slot = this.table.insert(lo, hi, pinned ? 1 : 0, createdLo, createdHi, updatedLo, updatedHi);
     this.#fill(slot, content, tags, source);
+    this.observer?.changed(slot);
   }
 }
 

@@ -222,6 +222,7 @@ export class StateFold<S> implements AsyncIterable<S> {
     if (this.#error === undefined) this.#sync();
     this.#running = false;
     this.#unsubscribe();
+    if (this.#next > 0n) this.#waits.reach(this.#next - 1n);
     this.#waits.fail(() => this.#stopped());
     for (const watch of [...this.#watches]) watch.end();
   }

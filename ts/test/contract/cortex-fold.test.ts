@@ -76,3 +76,12 @@ it('what apply throws stops the fold and is the cause of failed waits', async ()
   await expect(openFold(redex, 'fragile', sum)).rejects.toMatchObject({ name: 'CortexError', kind: 'open-failed' });
   await expect(openFold(redex, 'Bad Name', sum)).rejects.toThrow('redex: invalid channel name');
 });
+
+it('what was folded before apply threw is reached for those who wait for it', async () => {
+  const redex = new Redex();
+  const fold = await openFold(redex, 'partly', sum);
+  const [first, second] = [fold.waitForSeq(0n), fold.waitForSeq(1n)];
+  redex.openFile('partly').appendBatch([encode({ add: 1 }), new TextEncoder().encode('no json')]);
+  await first;
+  await expect(second).rejects.toMatchObject({ kind: 'fold-stopped' });
+});
