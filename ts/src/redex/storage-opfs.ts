@@ -169,8 +169,15 @@ class OpfsStorage implements LogStorage {
     return file;
   }
 
-  #create(key: string, file: OpfsFile): void {
+  /** Gives a file its handle, or that of `before`, whose place it takes. */
+  #create(key: string, file: OpfsFile, before?: OpfsFile): void {
     this.#later(async () => {
+      const known = before?.release();
+      if (known) {
+        known.truncate(0);
+        file.attach(known);
+        return;
+      }
       const { folder, name } = await this.#parent(key, true);
       const handle = await folder.getFileHandle(name, { create: true });
       file.attach(await handle.createSyncAccessHandle());
@@ -194,16 +201,12 @@ class OpfsStorage implements LogStorage {
   }
 
   #moveFile(source: string, target: string, file: OpfsFile): void {
-    const bytes = file.content();
-    const kept = this.#files.get(target);
-    if (kept) {
-      kept.truncate(bytes.length);
-      kept.write(0, bytes);
-      kept.flush();
-    } else {
-      const moved = this.open(target, true);
-      moved?.write(0, bytes);
-    }
+    const before = this.#files.get(target);
+    const moved = new OpfsFile(this);
+    moved.write(0, file.content());
+    this.#files.set(target, moved);
+    // In its turn even when the handle is there: what the new content names must be in the file system before it.
+    this.#create(target, moved, before);
     this.#remove(source, file);
   }
 
@@ -270,6 +273,7 @@ class OpfsFile implements StoredFile {
     if (this.#length > 0) {
       handle.truncate(this.#length);
       writeAll(handle, 0, this.#waiting.subarray(0, this.#length));
+      handle.flush();
     }
     this.#handle = handle;
     this.#waiting = new Uint8Array(0);
@@ -279,6 +283,14 @@ class OpfsFile implements StoredFile {
     this.#gone = true;
     this.#handle?.close();
     this.#handle = null;
+  }
+
+  /** Gives the handle away. */
+  release(): SyncAccessHandle | null {
+    const handle = this.#handle;
+    this.#gone = true;
+    this.#handle = null;
+    return handle;
   }
 
   content(): Uint8Array {
