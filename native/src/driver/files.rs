@@ -174,7 +174,7 @@ impl StoredFile for OsFile {
 
     /// Reads long files on several threads, the first touch of whose memory costs more than the reading.
     fn read_pieces(&self, length: u64, piece: usize) -> Stored<Vec<Vec<u8>>> {
-        let mut pieces = empty_pieces(length, piece);
+        let mut pieces = empty_pieces(length, piece)?;
         // Where a read moves the position of the file, threads would get in each other's way.
         let helpers = if length < PARALLEL_FROM || cfg!(not(unix)) {
             0
@@ -213,17 +213,20 @@ impl StoredFile for OsFile {
 
     fn write_at(&self, at: u64, bytes: &[u8]) -> Stored<()> {
         let end = at + bytes.len() as u64;
+        let done = platform::write_at(&self.0.file, at, bytes).map_err(text);
+        // Marked when it has happened: a flush in between must not take the mark away from the one after it.
         if end > self.0.length.load(Ordering::Relaxed) {
             self.0.length.store(end, Ordering::Relaxed);
             self.0.resized.store(true, Ordering::Release);
         }
-        platform::write_at(&self.0.file, at, bytes).map_err(text)
+        done
     }
 
     fn truncate(&self, length: u64) -> Stored<()> {
+        let done = self.0.file.set_len(length).map_err(text);
         self.0.length.store(length, Ordering::Relaxed);
         self.0.resized.store(true, Ordering::Release);
-        self.0.file.set_len(length).map_err(text)
+        done
     }
 
     fn sync(&self) -> Stored<()> {

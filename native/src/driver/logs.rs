@@ -118,8 +118,11 @@ impl Shared {
         fs::create_dir_all(root).map_err(io)?;
         let key = fs::canonicalize(root).map_err(io)?;
         let path = key.to_string_lossy().into_owned();
+        // Outlives the guard: should it turn out to be the last reference, its drop takes the lock of all logs.
+        let known;
         let mut all = lock(logs());
-        if let Some(shared) = all.get(&key).and_then(Weak::upgrade) {
+        known = all.get(&key).and_then(Weak::upgrade);
+        if let Some(shared) = &known {
             if lock(&shared.state).journal.is_shut() {
                 // It is being closed away from its thread: finish that first. Its own close reports a failure.
                 if let Err(text) = shared.close_files() {
@@ -127,7 +130,7 @@ impl Shared {
                 }
             } else if shared.is_live() {
                 shared.holders.fetch_add(1, Ordering::Relaxed);
-                return Ok(shared);
+                return Ok(Arc::clone(shared));
             } else {
                 shared.detach();
             }
@@ -302,7 +305,10 @@ impl Shared {
             let step = lock(&self.state).journal.compact_step()?;
             match step {
                 Step::More => thread::yield_now(),
-                Step::Flush(files) => files.iter().try_for_each(StoredFile::sync)?,
+                Step::Flush(files) => {
+                    let done = files.iter().try_for_each(StoredFile::sync);
+                    lock(&self.state).journal.flushed(done)?;
+                }
                 Step::Done => return Ok(()),
             }
         }

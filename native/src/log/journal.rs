@@ -28,7 +28,7 @@ pub struct Found {
 pub enum Step<F> {
     /// There is more to do.
     More,
-    /// These files should be flushed, without holding appends up, before the next step.
+    /// These files should be flushed, without holding appends up, before the next step; [`Journal::flushed`] is told.
     Flush([F; 3]),
     /// The files are as small as they can be.
     Done,
@@ -336,6 +336,15 @@ where
         Ok(Step::Done)
     }
 
+    /// How the flush went that a step of the compaction asked for. What could not be flushed may be lost, and a second
+    /// flush would not say so again: the compaction begins anew.
+    pub fn flushed(&mut self, done: Stored<()>) -> Stored<()> {
+        if done.is_err() {
+            self.abandon_compaction();
+        }
+        done
+    }
+
     fn abandon_compaction(&mut self) {
         let Some(compaction) = self.compaction.take() else {
             return;
@@ -353,7 +362,7 @@ where
         loop {
             match self.compact_step()? {
                 Step::More => {}
-                Step::Flush(files) => files.iter().try_for_each(StoredFile::sync)?,
+                Step::Flush(files) => self.flushed(files.iter().try_for_each(StoredFile::sync))?,
                 Step::Done => return Ok(()),
             }
         }

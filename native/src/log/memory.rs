@@ -30,6 +30,10 @@ pub struct Memory {
     weight: u64,
     /// Entries from this ordinal on must stay, because they are being copied.
     pin: Option<u64>,
+    /// Highest position at which a payload of the files began, and whether a later one began below: only an image that
+    /// others made is like that.
+    highest_start: u64,
+    out_of_order: bool,
 }
 
 impl Memory {
@@ -45,6 +49,8 @@ impl Memory {
             bytes: 0,
             weight: 0,
             pin: None,
+            highest_start: 0,
+            out_of_order: false,
         }
     }
 
@@ -144,6 +150,10 @@ impl Memory {
     pub fn restore(&mut self, seq: u64, entry: Entry, time: u64) {
         self.index.push(seq, entry, time);
         self.next_seq = seq.saturating_add(1);
+        if entry.tag & INLINE == 0 {
+            self.out_of_order |= entry.start < self.highest_start;
+            self.highest_start = self.highest_start.max(entry.start);
+        }
         let (bytes, weight) = measures(&entry);
         self.bytes += bytes;
         self.weight += weight;
@@ -217,11 +227,16 @@ impl Memory {
     fn free(&mut self) {
         let below = self.anchor().min(self.pin.unwrap_or(u64::MAX));
         self.index.drop_below(below);
-        let first_heap = (self.index.first()..self.index.end())
+        let mut starts = (self.index.first()..self.index.end())
             .filter_map(|ordinal| self.index.get(ordinal))
-            .find(|entry| entry.tag & INLINE == 0);
-        self.space
-            .free_below(first_heap.map_or(self.space.end(), |entry| entry.start));
+            .filter(|entry| entry.tag & INLINE == 0)
+            .map(|entry| entry.start);
+        let lowest = if self.out_of_order {
+            starts.min()
+        } else {
+            starts.next()
+        };
+        self.space.free_below(lowest.unwrap_or(self.space.end()));
     }
 
     /// Ordinal of the first retained event with at least this sequence.
@@ -278,6 +293,30 @@ mod tests {
             (log.first_seq(), log.next_seq(), log.evicted_below(), log.bytes()),
             (3, 5, 3, 2)
         );
+    }
+
+    #[test]
+    fn what_later_entries_name_stays_in_whatever_order_a_foreign_image_has_it() {
+        use super::super::space::CHUNK;
+        let retention = Retention {
+            max_events: Some(1),
+            ..Retention::default()
+        };
+        let mut log = Memory::new(retention, false);
+        log.space_mut().push(&vec![7; 3 * CHUNK]);
+        for (seq, start) in [2 * CHUNK as u64, 2 * CHUNK as u64 + 1, 5]
+            .into_iter()
+            .enumerate()
+        {
+            let (length, tag) = (1, checksum(&[7]));
+            log.restore(seq as u64, Entry { start, length, tag }, 0);
+        }
+        // A compaction holds the second entry meanwhile.
+        log.pin(Some(1));
+        log.evict(0);
+        let last = log.index().get(2).expect("the bound keeps one");
+        let mut byte = [0];
+        assert!(log.copy(&last, &mut byte) && byte == [7]);
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Retention {
     pub fn is_well_exceeded(&self, count: u64, weight: u64) -> bool {
         let events = self
             .max_events
-            .is_some_and(|max| count > max + (max / 16).max(SLACK_ENTRIES));
+            .is_some_and(|max| count > max.saturating_add((max / 16).max(SLACK_ENTRIES)));
         let bytes = self
             .max_bytes
             .is_some_and(|max| weight > max.saturating_add((max / 16).max(SLACK_ENTRIES * ENTRY_WEIGHT)));
@@ -63,5 +63,18 @@ impl Retention {
             drop = drop.max(at);
         }
         drop.min(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_bounds_are_never_exceeded() {
+        let most = u64::MAX - 1;
+        let retention = Retention::from_bounds(most, most, most);
+        assert!(!retention.is_well_exceeded(1 << 40, 1 << 40));
+        assert_eq!(retention.drop_count(5, 500, u64::MAX, |_| (100, 0)), 0);
     }
 }

@@ -47,7 +47,7 @@ pub trait StoredFile {
     /// Reads the first `length` bytes in pieces of `piece` bytes, each with room for a whole one. What the file does not
     /// have is zeros.
     fn read_pieces(&self, length: u64, piece: usize) -> Stored<Vec<Vec<u8>>> {
-        let mut pieces = empty_pieces(length, piece);
+        let mut pieces = empty_pieces(length, piece)?;
         read_run(self, 0, length, piece, &mut pieces)?;
         Ok(pieces)
     }
@@ -107,10 +107,16 @@ pub fn read_all<F: StoredFile>(file: &F, limit: u64) -> Stored<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Room for `length` bytes in pieces of `piece` bytes.
-pub fn empty_pieces(length: u64, piece: usize) -> Vec<Vec<u8>> {
-    let count = length.div_ceil(piece as u64);
-    (0..count).map(|_| Vec::with_capacity(piece)).collect()
+/// Room for `length` bytes in pieces of `piece` bytes. A file that is too long for the memory there is, is an error.
+pub fn empty_pieces(length: u64, piece: usize) -> Stored<Vec<Vec<u8>>> {
+    let room = || {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(piece).map(|()| bytes)
+    };
+    (0..length.div_ceil(piece as u64))
+        .map(|_| room())
+        .collect::<Result<_, _>>()
+        .map_err(|_| format!("not enough memory to read {length} bytes of dat"))
 }
 
 /// Fills neighbouring pieces, of which the first begins at `at`, with the bytes of a file up to `end`.
@@ -127,4 +133,15 @@ pub fn read_run<F: StoredFile + ?Sized>(
         read_fully(file, at, bytes)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_memory_cannot_hold_is_an_error() {
+        assert!(empty_pieces(1 << 62, 1 << 61).is_err_and(|text| text.starts_with("not enough memory")));
+        assert_eq!(empty_pieces(5, 4).map(|pieces| pieces.len()), Ok(2));
+    }
 }
