@@ -359,7 +359,9 @@ impl RawLog {
             Step::More => Ok(true),
             Step::Flush(files) => {
                 let done = files.iter().try_for_each(StoredFile::sync);
-                done.map(|()| true)
+                self.journal
+                    .flushed(done)
+                    .map(|()| true)
                     .map_err(|text| JsError::new(&format!("io: {text}")))
             }
             Step::Done => Ok(false),
@@ -393,8 +395,30 @@ pub fn log_record(seq: u64, offset: u32, payload: &[u8], inline: bool) -> Vec<u8
         .to_vec()
 }
 
-/// See `LogDoor.logVerify`.
-#[wasm_bindgen(js_name = logVerify)]
-pub fn log_verify(idx: &[u8], dat: &[u8], ts_length: f64) -> String {
-    verify::verify(idx, dat, ts_length as u64)
+/// See `RawVerifier` in ts/src/backend/log.ts.
+#[wasm_bindgen]
+pub struct LogVerifier(verify::Verifier);
+
+/// See `LogDoor.logVerifier`.
+#[wasm_bindgen(js_name = logVerifier)]
+pub fn log_verifier(dat_length: f64, ts_length: f64) -> LogVerifier {
+    LogVerifier(verify::Verifier::new(dat_length as u64, ts_length as u64))
+}
+
+#[wasm_bindgen]
+impl LogVerifier {
+    /// See there.
+    pub fn take(&mut self, idx: &[u8]) {
+        self.0.take(idx);
+    }
+
+    /// See there.
+    pub fn check(&mut self, idx: &[u8], dat: &[u8], from: f64) {
+        self.0.check(idx, dat, from as u64);
+    }
+
+    /// See there.
+    pub fn result(&self) -> String {
+        self.0.result()
+    }
 }

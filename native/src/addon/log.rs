@@ -525,8 +525,37 @@ pub fn log_record(seq: BigInt, offset: u32, payload: Uint8Array, inline: bool) -
         .into()
 }
 
-/// See `LogDoor.logVerify`.
+/// See `RawVerifier` in ts/src/backend/log.ts.
+#[napi]
+pub struct LogVerifier {
+    verifier: Mutex<verify::Verifier>,
+}
+
+/// See `LogDoor.logVerifier`.
 #[napi(catch_unwind)]
-pub fn log_verify(idx: Uint8Array, dat: Uint8Array, ts_length: f64) -> String {
-    verify::verify(&idx, &dat, ts_length as u64)
+pub fn log_verifier(dat_length: f64, ts_length: f64) -> LogVerifier {
+    LogVerifier {
+        verifier: Mutex::new(verify::Verifier::new(dat_length as u64, ts_length as u64)),
+    }
+}
+
+#[napi]
+impl LogVerifier {
+    /// See there.
+    #[napi]
+    pub fn take(&self, idx: Uint8Array) -> Result<()> {
+        guarded(|| lock(&self.verifier).take(&idx))
+    }
+
+    /// See there.
+    #[napi]
+    pub fn check(&self, idx: Uint8Array, dat: Uint8Array, from: f64) -> Result<()> {
+        guarded(|| lock(&self.verifier).check(&idx, &dat, from as u64))
+    }
+
+    /// See there.
+    #[napi]
+    pub fn result(&self) -> Result<String> {
+        guarded(|| lock(&self.verifier).result())
+    }
 }

@@ -47,11 +47,8 @@ export interface LogDoor {
   logReadManifest(bytes: Uint8Array): number;
   /** One 20-byte record. */
   logRecord(seq: bigint, offset: number, payload: Uint8Array, inline: boolean): Uint8Array;
-  /**
-   * Checks the three files of a generation without changing them. JSON: `{ records, events, nextSeq, torn, surplus:
-   * { dat }, damage: [{ file, offset, record, seq, reason }] }`.
-   */
-  logVerify(idx: Uint8Array, dat: Uint8Array, tsLength: number): string;
+  /** Begins to check the files of a generation without changing them. */
+  logVerifier(datLength: number, tsLength: number): RawVerifier;
 }
 
 /** Handle of a log in Rust. Methods that can fail leave a status in the area; `failure()` is its text. */
@@ -107,6 +104,18 @@ export interface RawLog {
   compactStep?(): boolean;
   /** Calls back on this thread when another thread has appended, or closed the log (addon only). */
   onRemote?(callback: () => void): void;
+  /** Frees the memory now (WebAssembly only). */
+  free?(): void;
+}
+
+/** Check of a generation: all records of `idx` go to `take`, then all of them again, in pieces, to `check`. */
+export interface RawVerifier {
+  /** The next complete records. */
+  take(idx: Uint8Array): void;
+  /** The next complete records; `dat` begins at `from` in its file and has the payloads that they name. */
+  check(idx: Uint8Array, dat: Uint8Array, from: number): void;
+  /** JSON: `{ records, events, nextSeq, torn, dat, missingTimes, damage: [{ file, offset, record, seq, reason }] }`. */
+  result(): string;
   /** Frees the memory now (WebAssembly only). */
   free?(): void;
 }

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { decodeKept, keptSeq } from '../cortex/kept.js';
 import { messageOf } from '../errors.js';
@@ -11,8 +11,7 @@ import {
   findChannels,
   type LogDamage,
   type LogEntry,
-  type LogFiles,
-  readLogFiles,
+  LogFiles,
   sizeOfLog,
 } from '../redex/inspect.js';
 import { openPersistent } from '../redex/registry.js';
@@ -125,15 +124,19 @@ async function each(directory: string, work: (channel: Channel) => void | Promis
   let done = 0;
   let code = CLEAN;
   for (const path of channels) {
-    const files = readLogFiles(path, (bytes) => {
+    const files = new LogFiles(path, (bytes) => {
       done += bytes;
       progress.update(done, done / total);
     });
-    progress.end();
-    const { through, damage } = keptStates(path);
-    const all = [...files.damage, ...damage];
-    await work({ name: channelName(root, path), files, state: through, damage: all });
-    if (all.length > 0) code = DAMAGE;
+    try {
+      progress.end();
+      const { through, damage } = keptStates(path);
+      const all = [...files.damage, ...damage];
+      await work({ name: channelName(root, path), files, state: through, damage: all });
+      if (all.length > 0) code = DAMAGE;
+    } finally {
+      files.close();
+    }
   }
   return code;
 }
@@ -241,6 +244,14 @@ function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   });
 }
 
+/** What a channel holds, and how many of its records are damaged. */
+function measured(path: string): { readonly size: { events: number; bytes: number }; readonly damaged: number } {
+  const files = new LogFiles(path);
+  files.close();
+  const { events, bytes, damage } = files;
+  return { size: { events, bytes: bytes.dat + bytes.idx + bytes.ts }, damaged: damage.length };
+}
+
 interface CompactOptions {
   maxEvents?: bigint;
   maxBytes?: bigint;
@@ -259,18 +270,16 @@ async function compact(directory: string, options: CompactOptions): Promise<numb
   const storage = new NodeStorage();
   const { root, channels } = channelsBelow(directory);
   for (const path of channels) {
-    const before = readLogFiles(path);
-    const { log, release } = openPersistent(storage, dirname(path), path.slice(dirname(path).length + 1), bounds);
-    log.observe();
-    await log.compact();
-    await release();
-    const after = readLogFiles(path);
-    const facts = (files: LogFiles) => ({
-      events: files.events,
-      bytes: files.bytes.dat + files.bytes.idx + files.bytes.ts,
-    });
+    const { size: was, damaged: aside } = measured(path);
+    const { log, release } = openPersistent(storage, dirname(path), basename(path), bounds);
+    try {
+      log.observe();
+      await log.compact();
+    } finally {
+      await release();
+    }
+    const { size: is } = measured(path);
     const name = channelName(root, path);
-    const [was, is, aside] = [facts(before), facts(after), before.damage.length];
     if (options.json) out.add(JSON.stringify({ channel: name, before: was, after: is, setAside: aside }));
     else {
       const damage = aside > 0 ? `, ${aside} damaged records set aside` : '';

@@ -7,15 +7,13 @@ import {
   extent,
   type LogDamage,
   type LogEntry,
-  type LogFiles,
+  LogFiles,
   liveGeneration,
+  PAGE,
   RECORD,
-  readLogFiles,
+  SLICE,
   TIME,
 } from './inspect.js';
-
-/** Records read at a time. */
-const PAGE = 64 * 1024;
 
 /** What was appended to a channel. */
 export interface Appended {
@@ -43,14 +41,22 @@ export class LogFollower {
     const idx = join(generation, 'idx');
     const size = statSync(idx, { throwIfNoEntry: false })?.size ?? 0;
     if (liveGeneration(path) === generation && size >= this.#records * RECORD) {
-      return this.#page(generation);
+      const [records, next] = [this.#records, this.#next];
+      const found = this.#page(generation);
+      if (liveGeneration(path) === generation) return found;
+      // A compaction has removed the files while they were read.
+      [this.#records, this.#next] = [records, next];
     }
-    const files = readLogFiles(path);
-    const entries = [...files.entries(this.#next)];
-    this.#files = files;
-    this.#records = files.records;
-    this.#next = BigInt(files.nextSeq);
-    return { entries, damage: [...files.damage] };
+    const files = new LogFiles(path);
+    try {
+      const entries = [...files.entries(this.#next)];
+      this.#files = files;
+      this.#records = files.records;
+      this.#next = BigInt(files.nextSeq);
+      return { entries, damage: [...files.damage] };
+    } finally {
+      files.close();
+    }
   }
 
   #page(generation: string): Appended {
@@ -64,8 +70,10 @@ export class LogFollower {
       const { from, length } = extent(idx, count);
       if (from + length > datEnd) break;
       if (length === 0) continue;
-      low = Math.min(low, from);
-      high = Math.max(high, from + length);
+      const [lower, higher] = [Math.min(low, from), Math.max(high, from + length)];
+      // The rest comes with the next call.
+      if (high > 0 && higher - lower > SLICE) break;
+      [low, high] = [lower, higher];
     }
     const found: Appended = { entries: [], damage: [] };
     if (count === 0) return found;

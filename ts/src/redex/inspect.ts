@@ -10,8 +10,10 @@ export const TIME = 8;
 const GENERATION = /^v\d{10}$/;
 const INLINE = 0x8000_0000;
 const CHECKSUM = 0x0fff_ffff;
-/** Bytes read at a time, so that reading a large file can be told while it goes on. */
-const SLICE = 16 << 20;
+/** Bytes of payloads that are read at a time. */
+export const SLICE = 16 << 20;
+/** Records that are read at a time. */
+export const PAGE = 64 * 1024;
 
 /** One damaged place in the files of a channel. */
 export interface LogDamage {
@@ -94,21 +96,25 @@ function opened(file: string): number | undefined {
   }
 }
 
-/** Reads a part of a file: less where it ends, nothing where it is missing. `read` is told how many bytes came. */
-export function content(file: string, from = 0, most = Number.MAX_VALUE, read?: (bytes: number) => void): Uint8Array {
+/** Reads a part of an open file: less where it ends. */
+function part(fd: number, from: number, most: number): Uint8Array {
+  const stat = fstatSync(fd);
+  const bytes = Buffer.allocUnsafe(stat.isFile() ? Math.max(0, Math.min(stat.size - from, most)) : 0);
+  let done = 0;
+  while (done < bytes.length) {
+    const count = readSync(fd, bytes, done, Math.min(SLICE, bytes.length - done), from + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return bytes.subarray(0, done);
+}
+
+/** Reads a part of a file: less where it ends, nothing where it is missing. */
+export function content(file: string, from = 0, most = Number.MAX_VALUE): Uint8Array {
   const fd = opened(file);
   if (fd === undefined) return new Uint8Array(0);
   try {
-    const stat = fstatSync(fd);
-    const bytes = Buffer.allocUnsafe(stat.isFile() ? Math.max(0, Math.min(stat.size - from, most)) : 0);
-    let done = 0;
-    while (done < bytes.length) {
-      const count = readSync(fd, bytes, done, Math.min(SLICE, bytes.length - done), from + done);
-      if (count === 0) break;
-      done += count;
-      read?.(count);
-    }
-    return bytes.subarray(0, done);
+    return part(fd, from, most);
   } finally {
     closeSync(fd);
   }
@@ -141,7 +147,98 @@ export function entryAt({ idx, dat, ts }: LogBytes, record: number, from = exten
   };
 }
 
-/** What the files of a channel hold. */
+/** Open files of a generation; a missing one is empty. Compaction may remove them meanwhile: what is open stays whole. */
+class Generation {
+  readonly #idx: number | undefined;
+  readonly #dat: number | undefined;
+  readonly #ts: number | undefined;
+  /** Complete records, and bytes of the other two, when they were opened. */
+  readonly records: number;
+  readonly datLength: number;
+  readonly tsLength: number;
+
+  constructor(directory: string) {
+    const length = (fd: number | undefined) => (fd === undefined ? 0 : fstatSync(fd).size);
+    // The index first: the payloads of its records were there before it.
+    this.#idx = opened(join(directory, 'idx'));
+    this.records = Math.floor(length(this.#idx) / RECORD);
+    this.#dat = opened(join(directory, 'dat'));
+    this.datLength = length(this.#dat);
+    this.#ts = opened(join(directory, 'ts'));
+    this.tsLength = length(this.#ts);
+  }
+
+  close(): void {
+    for (const fd of [this.#idx, this.#dat, this.#ts]) if (fd !== undefined) closeSync(fd);
+  }
+
+  idx(from: number, count: number): Uint8Array {
+    const bytes = this.#idx === undefined ? NOTHING : part(this.#idx, from * RECORD, count * RECORD);
+    return bytes.subarray(0, bytes.length - (bytes.length % RECORD));
+  }
+
+  /** Records from the `from`-th to before the `to`-th in runs, each with the bytes of its payloads and its times. */
+  *runs(from: number, to: number): Generator<Run, void, undefined> {
+    for (let at = from; at < to; at += PAGE) {
+      const page = this.idx(at, Math.min(PAGE, to - at));
+      const count = page.length / RECORD;
+      const ts = this.#ts === undefined ? NOTHING : part(this.#ts, at * TIME, count * TIME);
+      for (let first = 0; first < count; ) {
+        const { end, low, high } = this.#span(page, first, count);
+        const dat = this.#dat === undefined || high <= low ? NOTHING : part(this.#dat, low, high - low);
+        yield {
+          first: at + first,
+          count: end - first,
+          idx: page.subarray(first * RECORD, end * RECORD),
+          ts: ts.subarray(first * TIME, end * TIME),
+          dat,
+          from: low,
+        };
+        first = end;
+      }
+    }
+  }
+
+  /** As many records as have their payloads within one slice of `dat`, at least one. */
+  #span(page: Uint8Array, first: number, count: number): { end: number; low: number; high: number } {
+    let [low, high] = [Number.MAX_SAFE_INTEGER, 0];
+    let end = first;
+    for (; end < count; end += 1) {
+      const { from, length } = extent(page, end);
+      if (length === 0 || from + length > this.datLength) continue;
+      const [lower, higher] = [Math.min(low, from), Math.max(high, from + length)];
+      if (high > 0 && higher - lower > SLICE) break;
+      [low, high] = [lower, higher];
+    }
+    return { end, low: high === 0 ? 0 : low, high };
+  }
+}
+
+/** Opens the live generation. One that a compaction replaces meanwhile may lack files: then it is opened anew. */
+function openLive(path: string): { readonly directory: string; readonly files: Generation } {
+  for (;;) {
+    const directory = liveGeneration(path);
+    const files = new Generation(directory);
+    if (liveGeneration(path) === directory) return { directory, files };
+    files.close();
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** Some records, with what belongs to them. */
+interface Run extends LogBytes {
+  /** Position of the first one in `idx`. */
+  readonly first: number;
+  readonly count: number;
+  /** Where `dat` begins in its file. */
+  readonly from: number;
+}
+
+/**
+ * What the files of a channel hold. It has them open until `close`, and reads its entries from them in pieces: of the
+ * payloads it holds some megabytes at a time, or one event.
+ */
 export class LogFiles {
   /** Directory of the channel. */
   readonly path: string;
@@ -159,58 +256,78 @@ export class LogFiles {
   readonly damage: readonly LogDamage[];
   /** Bytes of the files in use, without room ahead. */
   readonly bytes: { readonly dat: number; readonly idx: number; readonly ts: number };
-  readonly #content: LogBytes;
+  readonly #files: Generation;
   readonly #bad: ReadonlySet<number>;
 
-  /** Checks every record. */
-  constructor(path: string, generation: string, content: LogBytes) {
-    const verified = JSON.parse(door.logVerify(content.idx, content.dat, content.ts.byteLength)) as Verified;
+  /** Checks every record. `read` is told how many bytes of the files were done. */
+  constructor(path: string, read?: (bytes: number) => void) {
     this.path = path;
-    this.generation = generation;
-    this.records = verified.records;
-    this.events = verified.events;
-    this.nextSeq = verified.nextSeq;
-    this.torn = verified.torn;
-    this.missingTimes = verified.missingTimes;
-    this.damage = verified.damage.map((damage) => ({ ...damage, file: join(generation, damage.file) }));
-    const ts = (verified.records - verified.missingTimes) * TIME;
-    this.bytes = { dat: verified.dat, idx: verified.records * RECORD, ts };
-    this.#content = content;
-    this.#bad = new Set(verified.damage.map(({ record }) => record));
+    const { directory, files } = openLive(path);
+    this.generation = directory;
+    this.#files = files;
+    try {
+      const verified = verify(this.#files, read);
+      this.records = verified.records;
+      this.events = verified.events;
+      this.nextSeq = verified.nextSeq;
+      this.torn = verified.torn;
+      this.missingTimes = verified.missingTimes;
+      this.damage = verified.damage.map((damage) => ({ ...damage, file: join(this.generation, damage.file) }));
+      const ts = (verified.records - verified.missingTimes) * TIME;
+      this.bytes = { dat: verified.dat, idx: verified.records * RECORD, ts };
+      this.#bad = new Set(verified.damage.map(({ record }) => record));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /** The good entries from a sequence on, in order. */
   *entries(from = 0n): Generator<LogEntry, void, undefined> {
-    for (let record = 0; record < this.records; record += 1) {
-      if (this.#bad.has(record)) continue;
-      const entry = entryAt(this.#content, record);
-      if (entry.seq >= from) yield entry;
+    for (const entry of this.#entries(0)) if (entry.seq >= from) yield entry;
+  }
+
+  *#entries(start: number): Generator<LogEntry, void, undefined> {
+    for (const run of this.#files.runs(start, this.records)) {
+      for (let i = 0; i < run.count; i += 1) {
+        if (this.#bad.has(run.first + i)) continue;
+        const { from, length } = extent(run.idx, i);
+        yield entryAt(run, i, length === 0 ? 0 : from - run.from);
+      }
     }
   }
 
   /** The last good entries, at most `count`, in order. */
   last(count: number): LogEntry[] {
-    const entries: LogEntry[] = [];
-    for (let record = this.records - 1; record >= 0 && entries.length < count; record -= 1) {
-      if (!this.#bad.has(record)) entries.push(entryAt(this.#content, record));
+    let start = this.records;
+    for (let good = 0; start > 0 && good < count; ) {
+      start -= 1;
+      if (!this.#bad.has(start)) good += 1;
     }
-    return entries.reverse();
+    return [...this.#entries(start)];
+  }
+
+  /** Closes the files; entries cannot be read any more. */
+  close(): void {
+    this.#files.close();
   }
 }
 
-/**
- * Reads and checks a channel. Works beside a process that appends: what is being appended counts or does not. `read` is
- * told how many bytes of the files came.
- */
-export function readLogFiles(path: string, read?: (bytes: number) => void): LogFiles {
-  const generation = liveGeneration(path);
-  const file = (name: string) => content(join(generation, name), 0, undefined, read);
-  // The index first: the payloads of its records were there before it.
-  const idx = file('idx');
-  return new LogFiles(path, generation, { idx, dat: file('dat'), ts: file('ts') });
+function verify(files: Generation, read?: (bytes: number) => void): Verified {
+  const verifier = door.logVerifier(files.datLength, files.tsLength);
+  for (let at = 0; at < files.records; at += PAGE) {
+    verifier.take(files.idx(at, Math.min(PAGE, files.records - at)));
+  }
+  for (const { idx, dat, ts, from } of files.runs(0, files.records)) {
+    verifier.check(idx, dat, from);
+    read?.(idx.length + dat.length + ts.length);
+  }
+  const result = JSON.parse(verifier.result()) as Verified;
+  verifier.free?.();
+  return result;
 }
 
-/** Bytes that `readLogFiles` will read. */
+/** Bytes of the files that are checked. */
 export function sizeOfLog(path: string): number {
   const generation = liveGeneration(path);
   const size = (name: string) => statSync(join(generation, name), { throwIfNoEntry: false })?.size ?? 0;
