@@ -14,12 +14,17 @@ import {
 } from 'meshring/capabilities';
 import {
   compilePredicate,
+  diffCapabilities,
   evaluatePredicate,
+  evaluatePredicateWithTrace,
   p,
+  predicateDebugReport,
   predicateFromRpcHeader,
   predicateToRpcHeader,
   prepareCapabilities,
+  standardPlacement,
 } from 'meshring/capability-enhancements';
+import { validateCapabilities } from 'meshring/capability-schema';
 import { verifyToken } from 'meshring/core';
 import { nobleVerify } from 'meshring/dist/identity/ed25519-noble';
 import { Identity } from 'meshring/identity';
@@ -248,6 +253,124 @@ const seedOf = (n) => {
   );
   const changed = ingest(({ tags }) => ({ tags: version % 2n ? tags : tags.slice(1) }));
   note('announcement ingest incl. signature, tags change', changed, { needed: 5000 });
+}
+
+// --- growth -----------------------------------------------------------------------------------------------------------
+// The same work on 1, 10 and 100 times as much: CPU time per item, and how many times that of the smallest it is.
+function growth(name, item, sizes, prepare) {
+  let first;
+  for (const size of sizes) {
+    const work = prepare(size);
+    const spent = (calls) => {
+      const before = process.cpuUsage();
+      for (let i = 0; i < calls; i++) work(i);
+      const { user, system } = process.cpuUsage(before);
+      return user + system;
+    };
+    globalThis.gc?.();
+    let calls = 1;
+    while (spent(calls) < ROUND_MS * 250) calls *= 2;
+    const sorted = Array.from({ length: ROUNDS }, () => (spent(calls) * 1000) / calls / item(size)).sort(
+      (a, b) => a - b,
+    );
+    first ??= median(sorted);
+    results.push({
+      name: `${name} × ${size.toLocaleString('en')}`,
+      unit: 'ns each',
+      median: round(median(sorted)),
+      min: round(sorted[0]),
+      max: round(sorted.at(-1)),
+      against: 'smallest',
+      other: round(first),
+      ratio: round(median(sorted) / first),
+    });
+  }
+}
+{
+  const each = (size) => size;
+  const NODES = [1000, 10_000, 100_000];
+  const indexes = new Map(
+    NODES.map((size) => {
+      const index = new CapabilityIndex({ maxNodes: size });
+      for (let n = 0; n < size; n++) {
+        index.index({
+          nodeId: BigInt(n + 1),
+          entityId: Buffer.from(seedOf(n)),
+          version: 1n,
+          timestampNs: BigInt(Date.now()) * 1_000_000n,
+          ttlSecs: 3600,
+          tags: ['fleet', `hardware.memory_gb=${n % 512}`, `rack:${Math.floor(n / 100)}`, `zone:${n % 10}`].sort(),
+          metadata: new Map([['region', n % 3 ? 'eu' : 'us']]),
+          hopCount: 0,
+        });
+      }
+      return [size, index];
+    }),
+  );
+  const memory = { axis: 'hardware', key: 'memory_gb' };
+  const large = p.and(p.numericAtLeast(memory, 256), p.metadataEquals('region', 'eu'));
+  const placement = standardPlacement().requireMetadata('region', 'eu').withPredicate(large).withLimit(10).build();
+  growth(
+    'findNodes, 100 found of nodes (per query)',
+    () => 1,
+    NODES,
+    (size) => {
+      const index = indexes.get(size);
+      return (i) => index.findNodes({ requireTags: [`rack:${i % (size / 100)}`, 'fleet'] });
+    },
+  );
+  growth('findNodes, a tenth found, nodes', each, NODES, (size) => {
+    const index = indexes.get(size);
+    return (i) => index.findNodes({ requireTags: [`zone:${i % 10}`, 'fleet'] });
+  });
+  growth('findNodesScoped, a tenth found, nodes', each, NODES, (size) => {
+    const index = indexes.get(size);
+    return (i) => index.findNodesScoped({ requireTags: [`zone:${i % 10}`] }, { kind: 'tenant', tenant: 'a' });
+  });
+  growth('findNodesMatching, nodes', each, NODES, (size) => {
+    const index = indexes.get(size);
+    return () => index.findNodesMatching(large);
+  });
+  growth('selectNodes, nodes', each, NODES, (size) => {
+    const index = indexes.get(size);
+    return () => index.selectNodes(placement);
+  });
+  indexes.clear();
+
+  const TAGS = [30, 300, 3000];
+  const tagsOf = (size) => Array.from({ length: size }, (_, i) => `hardware.key_${String(i).padStart(6, '0')}=${i}`);
+  growth('evaluatePredicate, tags', each, TAGS, (size) => {
+    const tags = tagsOf(size);
+    return () => evaluatePredicate(large, tags, {});
+  });
+  growth('validateCapabilities, tags', each, TAGS, (size) => {
+    const caps = { tags: tagsOf(size), metadata: {} };
+    return () => validateCapabilities(caps);
+  });
+  growth('diffCapabilities, tags', each, TAGS, (size) => {
+    const before = { tags: tagsOf(size), metadata: {} };
+    const after = { tags: [...before.tags.slice(1), 'new'], metadata: {} };
+    return () => diffCapabilities(before, after);
+  });
+
+  const CLAUSES = [30, 300, 3000];
+  const wide = (size) => p.or(...Array.from({ length: size }, (_, i) => p.metadataEquals(`k${i}`, 'v')));
+  growth('evaluatePredicate, clauses', each, CLAUSES, (size) => {
+    const pred = wide(size);
+    return () => evaluatePredicate(pred, [], {});
+  });
+  growth('compilePredicate, clauses', each, CLAUSES, (size) => {
+    const pred = wide(size);
+    return () => compilePredicate(pred);
+  });
+  growth('evaluatePredicateWithTrace, clauses', each, CLAUSES, (size) => {
+    const pred = wide(size);
+    return () => evaluatePredicateWithTrace(pred, [], {});
+  });
+  growth('predicateDebugReport, sets', each, [100, 1000, 10_000], (size) => {
+    const contexts = Array.from({ length: size }, (_, i) => SETS[i & 1023]);
+    return () => predicateDebugReport(large, contexts);
+  });
 }
 
 if (flags.json) process.stdout.write(`${JSON.stringify({ bench: 'capabilities', backend: backend.name, results })}\n`);

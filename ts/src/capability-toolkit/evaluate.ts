@@ -1,6 +1,7 @@
 /** Evaluation of predicates (41 §6). */
 import { LEAVES, type LeafPredicate, type Predicate } from './predicate.js';
-import { childrenOf, graphOf, truthOf } from './predicate-graph.js';
+import { childrenOf } from './predicate-graph.js';
+import { toolkitError } from './tag.js';
 import { compareVersions, isCompatible, parseNumber, parseVersion, type Version } from './values.js';
 
 /** Metadata of a set. Only own properties count. */
@@ -63,14 +64,11 @@ export function leafHolds(leaf: LeafPredicate, tags: readonly string[], metadata
   const { axis, key } = leaf.key as { axis: string; key: string };
   const name = `${axis}.${key}`;
   for (const tag of tags) {
-    if (!tag.startsWith(name)) continue;
-    if (tag.length === name.length) {
-      if (test === undefined) return true;
-      continue;
-    }
+    // One character tells most other tags apart, without comparing texts.
     const unit = tag.charCodeAt(name.length);
-    if (unit !== 0x3d && unit !== 0x3a) continue;
-    if (test === undefined || test(tag.slice(name.length + 1))) return true;
+    if (unit === 0x3d || unit === 0x3a) {
+      if (tag.startsWith(name) && (test === undefined || test(tag.slice(name.length + 1)))) return true;
+    } else if (test === undefined && tag === name) return true;
   }
   return false;
 }
@@ -103,12 +101,52 @@ function direct(
   return !decisive;
 }
 
+/** A node whose children are being looked at. */
+interface OpenNode {
+  readonly node: Predicate;
+  readonly children: readonly Predicate[];
+  next: number;
+}
+
+/** Short-circuiting evaluation that keeps the truth of every node with children, and its own stack. */
+function bounded(root: Predicate, tags: readonly string[], metadata: Metadata): boolean {
+  const truth = new Map<Predicate, boolean | undefined>();
+  const open: OpenNode[] = [];
+  // The truth of a node, or `undefined` when its children have to be looked at first.
+  const enter = (node: Predicate): boolean | undefined => {
+    const children = childrenOf(node);
+    if (children === undefined) return leafHolds(node as LeafPredicate, tags, metadata);
+    if (truth.has(node)) {
+      const known = truth.get(node);
+      if (known === undefined) throw toolkitError('predicate: a node contains itself');
+      return known;
+    }
+    truth.set(node, undefined);
+    open.push({ node, children, next: 0 });
+    return undefined;
+  };
+  let last = enter(root);
+  for (let top = open.at(-1); top; top = open.at(-1)) {
+    const { type } = top.node;
+    // `last` is the truth of the child before `next`, if there is one.
+    const decided = type === 'not' ? top.next > 0 : top.next > 0 && last === (type === 'or');
+    if (!decided && top.next < top.children.length) {
+      last = enter(top.children[top.next++] as Predicate);
+      continue;
+    }
+    open.pop();
+    if (type === 'not') last = !last;
+    else if (!decided) last = type === 'and';
+    truth.set(top.node, last === true);
+  }
+  return last === true;
+}
+
 /**
  * Whether tags and metadata satisfy a predicate. A missing or malformed value makes a leaf false. The work is bounded by
- * the number of distinct nodes times the number of tags, however the predicate is nested; a cycle throws.
+ * the number of places in which distinct nodes stand times the number of tags, however the predicate is nested; a cycle
+ * that is reached throws.
  */
 export function evaluatePredicate(pred: Predicate, tags: readonly string[], metadata: Metadata): boolean {
-  const quick = direct(pred, tags, metadata, { visits: MAX_VISITS }, 0);
-  if (quick !== undefined) return quick;
-  return truthOf(graphOf(pred), (leaf) => leafHolds(leaf, tags, metadata)).at(-1) === 1;
+  return direct(pred, tags, metadata, { visits: MAX_VISITS }, 0) ?? bounded(pred, tags, metadata);
 }

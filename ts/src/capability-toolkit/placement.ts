@@ -1,5 +1,5 @@
 /** Declarative placement: configuration, builder, custom filters, and what a configuration means (41 §11, §13). */
-import { compilePredicate, prepareCapabilities } from './compile.js';
+import { compilePredicate, type PreparedCapabilities, prepareCapabilities } from './compile.js';
 import type { Predicate } from './predicate.js';
 import { type PredicateWire, predicateFromWire, predicateToWire } from './predicate-wire.js';
 import { type AxisSeparator, parseWireTag, semanticTag, type TaxonomyAxis, tagToString, toolkitError } from './tag.js';
@@ -32,6 +32,8 @@ export interface CandidateView {
   readonly nodeId: bigint;
   readonly tags: readonly string[];
   readonly metadata: Readonly<Record<string, string>>;
+  /** The same prepared, when somebody has it. @internal */
+  readonly prepared?: PreparedCapabilities;
 }
 
 /** Whether a candidate is acceptable. */
@@ -202,7 +204,8 @@ export function selectCandidates<T extends CandidateView>(
       Object.entries(requireMetadata).every(
         ([key, value]) => Object.hasOwn(candidate.metadata, key) && candidate.metadata[key] === value,
       ) &&
-      (compiled === undefined || compiled.matches(prepareCapabilities(candidate.tags, candidate.metadata)))
+      (compiled === undefined ||
+        compiled.matches(candidate.prepared ?? prepareCapabilities(candidate.tags, candidate.metadata)))
     );
   });
   chosen.sort((a, b) => (a.nodeId < b.nodeId ? -1 : a.nodeId > b.nodeId ? 1 : 0));

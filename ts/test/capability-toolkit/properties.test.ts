@@ -64,6 +64,15 @@ const predicate = fc.letrec<{ tree: Predicate }>((tie) => ({
   ) as fc.Arbitrary<Predicate>,
 })).tree;
 
+/** Clauses that are true. */
+const MANY: Predicate[] = Array.from({ length: 1100 }, () => ({ type: 'and', children: [] }));
+
+function negatedOften(pred: Predicate): Predicate {
+  let outer = pred;
+  for (let i = 0; i < 130; i++) outer = { type: 'not', child: outer };
+  return outer;
+}
+
 describe('tags', () => {
   it('parse and render are inverse, in both grammars', () => {
     fc.assert(
@@ -97,6 +106,9 @@ describe('predicates', () => {
       fc.property(predicate, fc.array(tag, { maxLength: 12 }), metadata, (pred, tags, meta) => {
         const result = evaluatePredicate(pred, tags, meta);
         expect(compilePredicate(pred).evaluate(tags, meta)).toBe(result);
+        // Behind more clauses, and deeper, than plain recursion goes.
+        expect(evaluatePredicate({ type: 'and', children: [...MANY, pred, pred] }, tags, meta)).toBe(result);
+        expect(evaluatePredicate(negatedOften(pred), tags, meta)).toBe(result);
         const { result: traced, trace } = evaluatePredicateWithTrace(pred, tags, meta);
         expect([traced, trace.result]).toEqual([result, result]);
         const wire = predicateToWire(pred);
