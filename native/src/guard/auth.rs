@@ -244,7 +244,10 @@ impl AuthGuard {
                     .collided
                     .get(&(node, hash))
                     .is_some_and(|others| others.contains(&number));
-        grant.verified |= exact;
+        // Written only when it changes: else every look would dirty a line of the cache, which then goes back to memory.
+        if exact && !grant.verified {
+            grant.verified = true;
+        }
         exact
     }
 
