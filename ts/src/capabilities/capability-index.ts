@@ -203,9 +203,10 @@ export class CapabilityIndex {
     if (slot && known) {
       // Equal tags are taken over as they are.
       const sameTerms = known.tags === entry.tags && known.origin === entry.origin;
-      if (!sameTerms) this.#unlink(slot);
+      const sameOrigin = known.origin === entry.origin;
+      if (!sameTerms) this.#unlink(slot, sameOrigin);
       slot.entry = entry;
-      if (!sameTerms) this.#link(slot);
+      if (!sameTerms) this.#link(slot, sameOrigin);
       // Moved to the end: the map is in order of refreshment.
       this.#slots.delete(a.nodeId);
       this.#slots.set(a.nodeId, slot);
@@ -260,8 +261,8 @@ export class CapabilityIndex {
     return found;
   }
 
-  /** The same, narrowed to a scope. */
-  findNodesScoped(filter: CapabilityFilter, scope: ScopeFilter): bigint[] {
+  /** The same, narrowed to a scope: by default whatever is not local to a subnet. */
+  findNodesScoped(filter: CapabilityFilter, scope: ScopeFilter = { kind: 'any' }): bigint[] {
     const inScope = scopeTest(
       scope,
       (id) => id === this.#options.ownNodeId || (this.#options.sameSubnet?.(id) ?? false),
@@ -342,21 +343,23 @@ export class CapabilityIndex {
     }
   }
 
-  #link(slot: Slot): void {
+  /** `keepsOrigin`: the node claims its origin as before, so nobody new claims it. */
+  #link(slot: Slot, keepsOrigin = false): void {
     const { origin, tags, view } = slot.entry;
     for (const tag of tags) this.#byTag.add(tag, slot);
     for (const id of view.modelIds) this.#byModel.add(id, slot);
     for (const id of view.toolIds) this.#byTool.add(id, slot);
+    if (keepsOrigin) return;
     this.#byOrigin.add(origin, slot);
     if (this.#byOrigin.get(origin).size === 2) this.#ambiguous += 1;
   }
 
-  #unlink(slot: Slot): void {
+  #unlink(slot: Slot, keepsOrigin = false): void {
     const { origin, tags, view } = slot.entry;
     for (const tag of tags) this.#byTag.remove(tag, slot);
     for (const id of view.modelIds) this.#byModel.remove(id, slot);
     for (const id of view.toolIds) this.#byTool.remove(id, slot);
-    this.#byOrigin.remove(origin, slot);
+    if (!keepsOrigin) this.#byOrigin.remove(origin, slot);
   }
 
   /** Several at once, so that a full index does not look for room at every new node. */

@@ -340,8 +340,8 @@ export class MeshNode {
     return this.#mesh.findNodes(filter);
   }
 
-  /** The same, within a scope. */
-  findNodesScoped(filter: CapabilityFilter, scope: ScopeFilter): bigint[] {
+  /** The same, within a scope: by default whatever is not local to a subnet. */
+  findNodesScoped(filter: CapabilityFilter, scope: ScopeFilter = { kind: 'any' }): bigint[] {
     return this.#mesh.findNodesScoped(filter, scope);
   }
 

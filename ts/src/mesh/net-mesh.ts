@@ -376,8 +376,8 @@ export class NetMesh {
     return this.#control.findNodes(filter);
   }
 
-  /** The same, within a scope. */
-  findNodesScoped(filter: CapabilityFilter, scope: ScopeFilter): bigint[] {
+  /** The same, within a scope: by default whatever is not local to a subnet. */
+  findNodesScoped(filter: CapabilityFilter, scope: ScopeFilter = { kind: 'any' }): bigint[] {
     return this.#control.findNodesScoped(filter, scope);
   }
 

@@ -161,6 +161,14 @@ describe('index', () => {
     index.index({ ...announce(1, 9, []), nodeId: 5n, entityId: (people[0] as Identity).entityId });
     expect([index.byOrigin(origin), index.originCollisions]).toEqual(['ambiguous', 1]);
     expect(index.mutationVersion).toBe(3n);
+    // Other tags are no further claim; a claim that was given up and made again is.
+    const again = (version: number, tags: string[]) =>
+      index.index({ ...announce(1, version, tags), nodeId: 5n, entityId: (people[0] as Identity).entityId });
+    again(10, ['other']);
+    expect([index.byOrigin(origin), index.originCollisions]).toEqual(['ambiguous', 1]);
+    index.remove(5n);
+    again(11, []);
+    expect([index.byOrigin(origin), index.originCollisions]).toEqual(['ambiguous', 2]);
   });
 
   it('views: the greatest of several values, indices as numbers', () => {

@@ -107,6 +107,13 @@ describe('queries', () => {
     expect(() => scopeFilterToNapi(scope as unknown as ScopeFilter)).not.toThrow();
   });
 
+  it('without a scope, whatever is not local to a subnet is found', () => {
+    announce(3n, { tags: ['scope:subnet-local'] });
+    expect([index.findNodesScoped({}), index.findNodes({})]).toEqual([[1n], [1n, 3n]]);
+    expect(() => index.findNodesScoped({}, null as never)).toThrow(TypeError);
+    index.remove(3n);
+  });
+
   it('texts that have no UTF-8 form compare as they are announced', () => {
     announce(2n, { tags: ['\ud800x', 'scope:tenant:\udc00'] });
     expect(index.findNodes({ requireTags: ['\ud800x'] })).toEqual([2n]);
