@@ -52,10 +52,17 @@ pub(super) struct Connect {
     straight: bool,
 }
 
+impl Connect {
+    /// Whether somebody waits for its outcome.
+    fn waits(&self) -> bool {
+        !self.done && !self.silent
+    }
+}
+
 /// Why a connect can't begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectError {
-    /// Another connect waits for the same low 32 bits of a node id.
+    /// A connect to another node with the same low 32 bits waits (to the same one, for a connect by routed messages only).
     InFlight,
     /// No route to the destination.
     NoRoute,
@@ -72,6 +79,15 @@ impl Engine {
     /// is started answer. Returns the id of the [`Event::Handshake`] or [`Event::HandshakeFailed`] that follows.
     pub fn connect(&mut self, now: u64, link: Link, key: [u8; 32], peer: u64) -> Result<u64, ConnectError> {
         self.advance(now);
+        // Handshake messages name the low half of an id only: answers to the two could not be told apart by it.
+        let is_other = |other: &Connect| other.peer & MASK == peer & MASK && other.peer != peer;
+        if self
+            .connects
+            .values()
+            .any(|other| other.waits() && is_other(other))
+        {
+            return Err(ConnectError::InFlight);
+        }
         let wait = self.config.handshake_timeout;
         let pause = wait / 50;
         let bus = self.config.bus;
@@ -101,7 +117,7 @@ impl Engine {
         if self
             .connects
             .values()
-            .any(|other| !other.done && !other.silent && other.peer & MASK == peer & MASK)
+            .any(|other| other.waits() && other.peer & MASK == peer & MASK)
         {
             return Err(ConnectError::InFlight);
         }

@@ -118,3 +118,44 @@ impl Engine {
         self.timers.cancel(Timer::Peer(id));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Key;
+    use crate::engine::Config;
+    use crate::noise::SessionSecrets;
+
+    #[test]
+    fn a_session_id_that_another_live_peer_has_is_refused_and_nothing_changes() {
+        let config = Config::new(1, Key::from([0x42; 32]), Key::from([1; 32]));
+        let mut engine = Engine::new(config, [1; 32], 0);
+        let new = |peer, session_id| Established {
+            peer,
+            session: Session::new(
+                &SessionSecrets {
+                    session_id,
+                    send: Key::from([peer as u8; 32]),
+                    receive: Key::from([9; 32]),
+                },
+                None,
+            ),
+            link: Link::Channel(peer),
+            relayed: false,
+            remote_static: None,
+            took: None,
+        };
+        assert!(engine.establish(new(2, 77)) && engine.establish(new(3, 78)));
+        for peer in [3, 4] {
+            assert!(!engine.establish(new(peer, 77)));
+        }
+        assert_eq!(engine.peer(3).map(|peer| peer.session_id), Some(78));
+        assert_eq!((engine.peer_count(), engine.tables().sessions), (2, 2));
+        assert_eq!(engine.route(4), None);
+        // The owner itself may, as may another one after it has gone.
+        assert!(engine.establish(new(2, 77)));
+        engine.remove_peer(2);
+        assert!(engine.establish(new(4, 77)));
+        assert_eq!(engine.sessions.get(&77), Some(&4));
+    }
+}

@@ -203,4 +203,48 @@ mod tests {
             "forgotten after the timeout"
         );
     }
+
+    #[test]
+    fn nodes_edges_and_seen_pingwaves_are_bounded() {
+        let mut graph = Graph::default();
+        let wave = |origin, seq| Pingwave {
+            origin,
+            seq,
+            hop_count: 1,
+            ..Pingwave::default()
+        };
+        let hear = |graph: &mut Graph, from, origin, seq| {
+            graph.hear(0, 0, 1, from, Link::Channel(from), &wave(origin, seq))
+        };
+        for n in 0..MAX_SEEN as u64 + 10 {
+            hear(&mut graph, 2 + n % 7, 1000 + n / 4, n);
+        }
+        assert_eq!((graph.len(), graph.seen.len()), (MAX_GRAPH_NODES, MAX_SEEN));
+        assert_eq!(graph.seen_order.len(), MAX_SEEN);
+        for origin in 0..40_000 {
+            for from in 10..20 {
+                hear(&mut graph, from, 1000 + origin, from << 32 | origin);
+            }
+        }
+        assert_eq!((graph.edges.len(), graph.seen.len()), (MAX_EDGES, MAX_SEEN));
+        assert!(!hear(&mut graph, 19, 1000 + 39_999, 19 << 32 | 39_999));
+        graph.sweep(100, 50, 50, &|_| false);
+        assert!(graph.is_empty() && graph.edges.is_empty() && graph.seen.is_empty());
+        assert!(graph.seen_order.is_empty());
+    }
+
+    #[test]
+    fn hops_saturate() {
+        let mut graph = Graph::default();
+        let wave = Pingwave {
+            origin: 9,
+            hop_count: u8::MAX,
+            ..Pingwave::default()
+        };
+        assert!(graph.hear(0, 0, 1, 2, Link::Channel(2), &wave));
+        assert_eq!(
+            graph.nodes().map(|(_, node)| node.hops).collect::<Vec<_>>(),
+            [255]
+        );
+    }
 }

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 /// Most routes.
 pub const MAX_ROUTES: usize = 65_536;
 
+/// Learned routes that are dropped at once when a full table needs room: the search for the oldest is worth more than one.
+const MADE_ROOM: usize = 1024;
+
 /// Metric of a direct session, a routed handshake, a manual or an alternate route.
 pub const DIRECT: u16 = 1;
 
@@ -40,8 +43,12 @@ impl RouteTable {
         }
     }
 
-    /// Sets a direct-metric route, whatever was there.
+    /// Sets a direct-metric route, whatever was there. In a full table the learned routes that were confirmed longest ago make
+    /// room: pingwaves, which anybody on the path can write, must not keep the routes of sessions out.
     pub fn set(&mut self, now: u64, dest: u64, link: Link) {
+        if self.routes.len() >= MAX_ROUTES && !self.routes.contains_key(&dest) {
+            self.make_room();
+        }
         if self.routes.len() < MAX_ROUTES || self.routes.contains_key(&dest) {
             self.routes.insert(
                 dest,
@@ -51,6 +58,18 @@ impl RouteTable {
                     updated: now,
                 },
             );
+        }
+    }
+
+    fn make_room(&mut self) {
+        let learned = self.routes.iter().filter(|(_, route)| route.metric > DIRECT);
+        let mut oldest: Vec<(u64, u64)> = learned.map(|(dest, route)| (route.updated, *dest)).collect();
+        if oldest.len() > MADE_ROOM {
+            oldest.select_nth_unstable(MADE_ROOM);
+            oldest.truncate(MADE_ROOM);
+        }
+        for (_, dest) in oldest {
+            self.routes.remove(&dest);
         }
     }
 
@@ -209,5 +228,31 @@ mod tests {
         assert_eq!(table.lookup(1, 9), Some(B));
         table.restore(2, 77, A);
         assert_eq!(table.lookup(2, 9), Some(A));
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_learned_routes_make_room_for_those_of_sessions() {
+        let mut table = RouteTable::new(100);
+        for dest in 0..MAX_ROUTES as u64 + 10 {
+            table.learn(if dest == 77 { 0 } else { 1 }, dest, A, 3);
+        }
+        assert_eq!(table.iter().count(), MAX_ROUTES);
+        let fresh = MAX_ROUTES as u64 + 20;
+        table.learn(2, fresh, A, 2);
+        assert_eq!(table.get(fresh), None);
+        table.set(2, fresh, B);
+        assert_eq!((table.lookup(2, fresh), table.lookup(2, 77)), (Some(B), None));
+        assert_eq!(table.iter().count(), MAX_ROUTES - MADE_ROOM + 1);
+        // Routes of sessions do not make room for others.
+        let dests = (1 << 20)..;
+        for dest in dests.take(MAX_ROUTES) {
+            table.set(3, dest, B);
+        }
+        assert_eq!(
+            (table.lookup(3, fresh), table.iter().count()),
+            (Some(B), MAX_ROUTES)
+        );
+        table.set(3, u64::MAX, B);
+        assert_eq!((table.get(u64::MAX), table.iter().count()), (None, MAX_ROUTES));
     }
 }

@@ -298,4 +298,21 @@ mod tests {
             assert!(streams.len() <= MAX_STREAMS + SLACK);
         }
     }
+
+    #[test]
+    fn positions_of_forgotten_streams_are_bounded_and_no_sequence_comes_twice() {
+        let mut streams = Streams::default();
+        for id in 0..MAX_REMEMBERED as u64 + 100 {
+            streams.open(0, id, CONFIG, 1 + id);
+            let stream = streams.get_mut(id).unwrap();
+            for _ in 0..3 {
+                stream.sender.push(Default::default(), false);
+                let _ = stream.sender.next(0, false);
+            }
+            streams.sweep(IDLE_AFTER);
+        }
+        assert_eq!(streams.remembered.len(), MAX_REMEMBERED);
+        // The first are no longer known; they go on above all that were forgotten.
+        assert_eq!(streams.implicit(0, 0, CONFIG).sender.next_sequence(), 3);
+    }
 }

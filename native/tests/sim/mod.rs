@@ -1,6 +1,7 @@
 //! A network and a clock for many engines in one thread: everything follows from a seed.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod raw;
 pub mod traffic;
 
 use meshring::crypto::Key;

@@ -172,7 +172,7 @@ export class CoreNode {
       checkAddress('invalid reflex_override', config.reflexOverride);
     }
     const random = crypto.getRandomValues(new Uint8Array(96));
-    const seed = Uint8Array.from(config.identitySeed ?? random.subarray(64));
+    const seed = Uint8Array.from(config.identitySeed ?? visibleSeed(random.subarray(64)));
     if (seed.length !== 32) {
       throw new MeshringError('invalid-config', `identity_seed must be 32 bytes, got ${seed.length}`);
     }
@@ -190,6 +190,12 @@ export class CoreNode {
       config.protocol === 'net-0.19' ? 0 : 1,
     ];
     const entityId = publicKeyOf(seed);
+    if (isMuted(entityId)) {
+      platform.warnOnce(
+        `the node id of this identitySeed (0x${nodeIdOf(entityId).toString(16)}) ends in 4e45, so its beacons look like packets ` +
+          'and other nodes discover it only by announcements and direct sessions: give another identitySeed',
+      );
+    }
     const keys = new Uint8Array(96);
     keys.set(psk);
     keys.set(secret, 32);
@@ -444,6 +450,15 @@ export class CoreNode {
     await this.driver.close();
     clearInterval(this.#holder);
   }
+}
+
+/** Whether beacons of the node can't be told from packets, which begin with the same two bytes (20 §2). */
+const isMuted = (entityId: Uint8Array) => (nodeIdOf(entityId) & 0xffffn) === 0x4e45n;
+
+/** Random bytes, drawn again until the node id has beacons: one in 65,536 has none. */
+function visibleSeed(seed: Uint8Array<ArrayBuffer>): Uint8Array {
+  while (isMuted(publicKeyOf(seed))) crypto.getRandomValues(seed);
+  return seed;
 }
 
 function handshakeError(error: unknown, prefix: string, peer: bigint): Error {

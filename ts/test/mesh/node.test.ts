@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { NetMesh as NetMeshClass } from '../../src/mesh/index.js';
 
@@ -54,6 +55,53 @@ describe.each(['addon', 'wasm'] as const)('mesh nodes on %s', (backend) => {
     const c = await make();
     await c.connect(b.localAddress(), b.publicKey(), b.nodeId());
     expect([a.peerCount(), b.peerCount(), c.peerCount()]).toEqual([1, 2, 1]);
+  });
+
+  if (Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))) {
+    it('meet over IPv6', async () => {
+      const [a, b] = await pair({ bindAddr: '[::1]:0' });
+      expect(a.localAddress()).toMatch(/^\[::1\]:\d+$/);
+      const largest = Buffer.alloc(8108, 7);
+      for (const [from, to] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        const stream = from.openStream(to.nodeId(), { streamId: 5n, reliability: 'reliable' });
+        for (let n = 0; n < 20; n++) await from.sendBlocking(stream, [largest, Buffer.from('small')]);
+        let received = 0;
+        await until(async () => {
+          received += (await to.poll(100)).length;
+          return received === 40;
+        });
+      }
+    });
+  }
+
+  it('a node id whose beacons nobody understands is told of, and never drawn', async () => {
+    const warnings: string[] = [];
+    const listen = ({ message }: Error) => warnings.push(message);
+    process.on('warning', listen);
+    try {
+      const seed = Buffer.alloc(32);
+      seed.writeUInt16LE(1791);
+      const node = await make({ identitySeed: seed });
+      expect(node.nodeId() & 0xffffn).toBe(0x4e45n);
+      await vi.waitUntil(() => warnings.length > 0);
+      expect(warnings[0]).toContain('ends in 4e45');
+      // The first bytes that are drawn make such an id; they are not used.
+      const draw = crypto.getRandomValues.bind(crypto);
+      const drawn = vi.spyOn(crypto, 'getRandomValues').mockImplementationOnce((bytes) => {
+        draw(bytes);
+        (bytes as unknown as Uint8Array).set(seed, 64);
+        return bytes;
+      });
+      const other = await make();
+      drawn.mockRestore();
+      expect(other.nodeId() & 0xffffn).not.toBe(0x4e45n);
+      expect(warnings).toHaveLength(1);
+    } finally {
+      process.off('warning', listen);
+    }
   });
 
   it('deliver events of all streams, binary and largest ones included', async () => {
