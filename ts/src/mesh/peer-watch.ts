@@ -4,7 +4,7 @@ import type { CoreNode, PeerEvent } from './core-node.js';
 /** Changes that an iteration may be behind with; then the oldest are lost, and `peers()` tells how things are. */
 const MAX_BEHIND = 4096;
 
-/** Changes from now on; ends at shutdown or with the signal. Keeps the process alive. */
+/** Changes from the first `next` on; ends at shutdown or with the signal. Keeps the process alive. */
 export async function* watchPeers(
   core: CoreNode,
   opts: { signal?: AbortSignal },
