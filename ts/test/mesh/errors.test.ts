@@ -261,7 +261,15 @@ describe.each(['addon', 'wasm'] as const)('errors of mesh nodes on %s', (backend
     installToken: [Buffer.alloc(169)],
   };
   /** These end, or need nothing of a node. */
-  const FREE = new Set(['constructor', 'shutdown', 'unref', '_testInjectSyntheticPeer']);
+  const FREE = new Set([
+    'constructor',
+    'shutdown',
+    'unref',
+    '_testInjectSyntheticPeer',
+    // Custom filters are the process's.
+    'unregisterPlacementFilter',
+    'hasPlacementFilter',
+  ]);
 
   it.each(['NetMesh', 'MeshNode'] as const)('every method of %s after shutdown', async (name) => {
     await load();
