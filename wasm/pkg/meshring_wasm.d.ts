@@ -142,6 +142,27 @@ export class Filter {
 }
 
 /**
+ * See `RawVerifier` in ts/src/backend/log.ts.
+ */
+export class LogVerifier {
+    private constructor();
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * See there.
+     */
+    check(idx: Uint8Array | number[], dat: Uint8Array | number[], from: number): void;
+    /**
+     * See there.
+     */
+    result(): string;
+    /**
+     * See there.
+     */
+    take(idx: Uint8Array | number[]): void;
+}
+
+/**
  * A batch for the transport. The getters move the parts out: each is read once.
  */
 export class RawBatch {
@@ -507,9 +528,9 @@ export function logReadManifest(bytes: Uint8Array | number[]): number;
 export function logRecord(seq: bigint, offset: number, payload: Uint8Array | number[], inline: boolean): Uint8Array;
 
 /**
- * See `LogDoor.logVerify`.
+ * See `LogDoor.logVerifier`.
  */
-export function logVerify(idx: Uint8Array | number[], dat: Uint8Array | number[], ts_length: number): string;
+export function logVerifier(dat_length: number, ts_length: number): LogVerifier;
 
 /**
  * Packed page of messages that a JetStream consumer delivered; undefined when the bytes are not such frames.
@@ -553,6 +574,7 @@ export interface InitOutput {
     readonly __wbg_blake3_free: (a: number, b: number) => void;
     readonly __wbg_bus_free: (a: number, b: number) => void;
     readonly __wbg_filter_free: (a: number, b: number) => void;
+    readonly __wbg_logverifier_free: (a: number, b: number) => void;
     readonly __wbg_rawbatch_free: (a: number, b: number) => void;
     readonly __wbg_rawlog_free: (a: number, b: number) => void;
     readonly __wbg_rawmesh_free: (a: number, b: number) => void;
@@ -596,7 +618,10 @@ export interface InitOutput {
     readonly logManifest: (a: number) => [number, number];
     readonly logReadManifest: (a: number, b: number) => number;
     readonly logRecord: (a: bigint, b: number, c: number, d: number, e: number) => [number, number];
-    readonly logVerify: (a: number, b: number, c: number, d: number, e: number) => [number, number];
+    readonly logVerifier: (a: number, b: number) => number;
+    readonly logverifier_check: (a: number, b: number, c: number, d: number, e: number, f: number) => void;
+    readonly logverifier_result: (a: number) => [number, number];
+    readonly logverifier_take: (a: number, b: number, c: number) => void;
     readonly natsPage: (a: number, b: number, c: number) => [number, number];
     readonly natsRecords: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number) => [number, number, number, number];
     readonly openLogMemory: (a: bigint, b: bigint, c: bigint) => number;

@@ -372,6 +372,75 @@ export class Filter {
 if (Symbol.dispose) Filter.prototype[Symbol.dispose] = Filter.prototype.free;
 
 /**
+ * See `RawVerifier` in ts/src/backend/log.ts.
+ */
+export class LogVerifier {
+    static __wrap(ptr) {
+        const obj = Object.create(LogVerifier.prototype);
+        obj.__wbg_ptr = ptr;
+        LogVerifierFinalization.register(obj, obj.__wbg_ptr, obj);
+        return obj;
+    }
+    __destroy_into_raw() {
+        const ptr = this.__wbg_ptr;
+        this.__wbg_ptr = 0;
+        LogVerifierFinalization.unregister(this);
+        return ptr;
+    }
+    free() {
+        const ptr = this.__destroy_into_raw();
+        wasm.__wbg_logverifier_free(ptr, 0);
+    }
+    /**
+     * See there.
+     * @param {Uint8Array | number[]} idx
+     * @param {Uint8Array | number[]} dat
+     * @param {number} from
+     */
+    check(idx, dat, from) {
+        const val3 = +from;
+        let ptr0, len0, ptr1, len1;
+        try {
+            ptr0 = passArray8ToWasm0(idx, wasm.__wbindgen_malloc);
+            len0 = WASM_VECTOR_LEN;
+            ptr1 = passArray8ToWasm0(dat, wasm.__wbindgen_malloc);
+            len1 = WASM_VECTOR_LEN;
+        } catch (e) {
+            if (ptr1) { wasm.__wbindgen_free(ptr1, len1 * 1, 1); }
+            if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 1, 1); }
+            throw e;
+        }
+        wasm.logverifier_check(this.__wbg_ptr, ptr0, len0, ptr1, len1, val3);
+    }
+    /**
+     * See there.
+     * @returns {string}
+     */
+    result() {
+        let deferred1_0;
+        let deferred1_1;
+        try {
+            const ret = wasm.logverifier_result(this.__wbg_ptr);
+            deferred1_0 = ret[0];
+            deferred1_1 = ret[1];
+            return getStringFromWasm0(ret[0], ret[1]);
+        } finally {
+            wasm.__wbindgen_free(deferred1_0, deferred1_1, 1);
+        }
+    }
+    /**
+     * See there.
+     * @param {Uint8Array | number[]} idx
+     */
+    take(idx) {
+        const ptr0 = passArray8ToWasm0(idx, wasm.__wbindgen_malloc);
+        const len0 = WASM_VECTOR_LEN;
+        wasm.logverifier_take(this.__wbg_ptr, ptr0, len0);
+    }
+}
+if (Symbol.dispose) LogVerifier.prototype[Symbol.dispose] = LogVerifier.prototype.free;
+
+/**
  * A batch for the transport. The getters move the parts out: each is read once.
  */
 export class RawBatch {
@@ -1519,35 +1588,14 @@ export function logRecord(seq, offset, payload, inline) {
 }
 
 /**
- * See `LogDoor.logVerify`.
- * @param {Uint8Array | number[]} idx
- * @param {Uint8Array | number[]} dat
+ * See `LogDoor.logVerifier`.
+ * @param {number} dat_length
  * @param {number} ts_length
- * @returns {string}
+ * @returns {LogVerifier}
  */
-export function logVerify(idx, dat, ts_length) {
-    let deferred4_0;
-    let deferred4_1;
-    try {
-        const val3 = +ts_length;
-        let ptr0, len0, ptr1, len1;
-        try {
-            ptr0 = passArray8ToWasm0(idx, wasm.__wbindgen_malloc);
-            len0 = WASM_VECTOR_LEN;
-            ptr1 = passArray8ToWasm0(dat, wasm.__wbindgen_malloc);
-            len1 = WASM_VECTOR_LEN;
-        } catch (e) {
-            if (ptr1) { wasm.__wbindgen_free(ptr1, len1 * 1, 1); }
-            if (ptr0) { wasm.__wbindgen_free(ptr0, len0 * 1, 1); }
-            throw e;
-        }
-        const ret = wasm.logVerify(ptr0, len0, ptr1, len1, val3);
-        deferred4_0 = ret[0];
-        deferred4_1 = ret[1];
-        return getStringFromWasm0(ret[0], ret[1]);
-    } finally {
-        wasm.__wbindgen_free(deferred4_0, deferred4_1, 1);
-    }
+export function logVerifier(dat_length, ts_length) {
+    const ret = wasm.logVerifier(dat_length, ts_length);
+    return LogVerifier.__wrap(ret);
 }
 
 /**
@@ -1865,6 +1913,9 @@ const BusFinalization = (typeof FinalizationRegistry === 'undefined')
 const FilterFinalization = (typeof FinalizationRegistry === 'undefined')
     ? { register: () => {}, unregister: () => {} }
     : new FinalizationRegistry(ptr => wasm.__wbg_filter_free(ptr, 1));
+const LogVerifierFinalization = (typeof FinalizationRegistry === 'undefined')
+    ? { register: () => {}, unregister: () => {} }
+    : new FinalizationRegistry(ptr => wasm.__wbg_logverifier_free(ptr, 1));
 const RawBatchFinalization = (typeof FinalizationRegistry === 'undefined')
     ? { register: () => {}, unregister: () => {} }
     : new FinalizationRegistry(ptr => wasm.__wbg_rawbatch_free(ptr, 1));
