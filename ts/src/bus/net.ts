@@ -69,6 +69,8 @@ export class Net implements WaitableBus {
   /** Where {@link #log} reads: the own shards, or the log of what a peer has sent. */
   readonly #source: RawBus;
   readonly #log: LogReader | undefined;
+  /** Takes what has arrived from a peer into {@link #source}. */
+  readonly #collect: (() => void) | undefined;
   /** Largest event, bytes. */
   readonly #largest: number;
   readonly #mode: ResolvedConfig['mode'];
@@ -123,6 +125,7 @@ export class Net implements WaitableBus {
     }
     // Rust holds the callback: a forgotten log in memory must not be held with it. (A store may have deliveries to do.)
     inbound?.onAppend(() => this.#waiters.wakeAll());
+    this.#collect = inbound?.collect;
     raw.onWake?.(transport ? () => this.#woken() : Net.#wakeOf(new WeakRef(this)));
   }
 
@@ -481,11 +484,12 @@ export class Net implements WaitableBus {
     return null;
   }
 
-  /** Everything that any thread has staged becomes visible. */
+  /** Everything that any thread has staged becomes visible, and what a peer has been told is here. */
   #sweep(): void {
     if (this.#closing) return;
     this.#clock?.();
     this.#raw.sweep();
+    this.#collect?.();
     if (this.#raw.takeAttention?.()) this.#store?.delivery.poke();
   }
 

@@ -100,6 +100,8 @@ export interface InboundLog {
   readonly raw: RawBus;
   /** Calls back when events were added. */
   onAppend(callback: () => void): void;
+  /** Adds what has arrived and was not taken yet: what the peer knows to be here is read by the next poll. */
+  collect?(): void;
 }
 
 /** A store or a peer that takes batches. */

@@ -60,7 +60,7 @@ export class ChannelsTransport implements Transport {
   async init(): Promise<void> {
     const core = MeshNode.coreOf(this.#options.node);
     if (core.closed) throw new TransportError('fatal', 'the mesh node has been shut down');
-    const inbound = new InboundEvents(this.#config);
+    const inbound = new InboundEvents(this.#config, () => core.inbox.pump());
     this.#events = inbound;
     const append = (events: readonly MeshEvent[]) => {
       const marked = events.map(({ streamId, bytes, channel }) => ({

@@ -13,10 +13,12 @@ export class InboundEvents {
   readonly #raw: RawBus;
   readonly #readers = new Set<() => void>();
   readonly #begun = performance.now();
+  readonly #collect: () => void;
   #closed = false;
 
-  /** `config`: the options of the node. */
-  constructor(config: NetNodeConfig) {
+  /** `config`: the options of the node. `collect`: appends what has arrived and was not taken yet. */
+  constructor(config: NetNodeConfig, collect: () => void) {
+    this.#collect = collect;
     const { settings, bufferCapacity, shards } = resolveConfig(config, door.memory === undefined);
     this.#raw = new door.Bus(
       settingsOf({
@@ -32,7 +34,11 @@ export class InboundEvents {
 
   /** For the node that reads it. */
   get log(): InboundLog {
-    return { raw: this.#raw, onAppend: (callback) => this.#readers.add(callback) };
+    return {
+      raw: this.#raw,
+      onAppend: (callback) => this.#readers.add(callback),
+      collect: () => this.#collect(),
+    };
   }
 
   /** Adds records of packets; stream n goes to shard n modulo their number. Nothing after `close`. */

@@ -177,6 +177,11 @@ export class MeshLink {
     this.#take();
   }
 
+  /** Takes what has arrived. */
+  collect(): void {
+    if (!this.#closed) this.#take();
+  }
+
   #take(): void {
     for (let round = 0; round < ROUNDS; round++) {
       const batch = this.raw.takeDeliveries(TAKE);

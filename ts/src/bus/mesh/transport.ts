@@ -50,7 +50,7 @@ export class MeshTransport implements Transport {
     if (context.shards > MESH_SHARDS) {
       throw new TransportError('fatal', `invalid config: num_shards must be <= ${MESH_SHARDS}, got ${context.shards}`);
     }
-    const inbound = new InboundEvents(this.#config);
+    const inbound = new InboundEvents(this.#config, () => this.#link?.collect());
     this.#events = inbound;
     const link = await MeshLink.open(this.#options, {
       packets: (batch) => inbound.append(batch),
