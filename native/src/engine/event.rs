@@ -252,7 +252,7 @@ pub struct Stats {
     pub forward_loop: u64,
     /// Inbound events dropped because the queue was full.
     pub inbound_dropped: u64,
-    /// Messages of subprotocols dropped because nobody took them.
+    /// Messages of subprotocols, and happenings, dropped because nobody took them.
     pub messages_dropped: u64,
     /// Packets of channels that nobody here asked for.
     pub unsolicited: u64,

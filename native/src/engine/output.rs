@@ -51,6 +51,7 @@ impl Output {
             }
             self.messages += 1;
         } else if self.events.len() >= MAX_EVENTS + MAX_MESSAGES {
+            self.stats.messages_dropped += 1;
             return;
         }
         self.events.push_back(event);

@@ -230,7 +230,9 @@ impl Engine {
             return;
         };
         let extended = peer.session.features().is_some();
+        let room_to_hold = peer.streams.room_to_hold();
         let stream = peer.streams.received(now, header.stream_id, IMPLICIT);
+        let held = stream.held_bytes();
         let repeated = self.config.bus
             && !extended
             && header.flags & flags::RELIABLE != 0
@@ -244,9 +246,14 @@ impl Engine {
         stream.owed.newest_at = now;
         let mut ready = Vec::new();
         if acknowledged {
-            let urgent = in_order(stream, header, delivery, &mut ready, &mut |frames| {
-                self.out.recycle(frames)
-            });
+            let urgent = in_order(
+                stream,
+                header,
+                delivery,
+                room_to_hold,
+                &mut ready,
+                &mut |frames| self.out.recycle(frames),
+            );
             let due = urgent || header.flags & ACK_NOW != 0 || stream.owed.packets >= 2;
             owe(stream, now, due);
             if due {
@@ -283,6 +290,8 @@ impl Engine {
                 self.out.stats.inbound_dropped += u64::from(count);
             }
         }
+        let holds = stream.held_bytes();
+        peer.streams.held_changed(held, holds);
         for mut delivery in ready {
             if known {
                 self.out.event(Event::Message(delivery));
@@ -301,11 +310,13 @@ impl Engine {
     }
 }
 
-/// Puts a packet of an acknowledged stream in its place: in order, unless its sender does not ask for that. Returns whether the sender should hear at once.
+/// Puts a packet of an acknowledged stream in its place: in order, unless its sender does not ask for that. `room`: bytes
+/// that may be held. Returns whether the sender should hear at once.
 fn in_order(
     stream: &mut Stream,
     header: &Header,
     delivery: Delivery,
+    room: usize,
     ready: &mut Vec<Delivery>,
     free: &mut dyn FnMut(Vec<u8>),
 ) -> bool {
@@ -317,7 +328,7 @@ fn in_order(
     let (arrival, back) = if header.flags & ANY_ORDER != 0 {
         ordered.arrive_in_any_order(header.sequence, delivery)
     } else {
-        ordered.arrive(header.sequence, size, delivery)
+        ordered.arrive(header.sequence, size, room, delivery)
     };
     let plain = arrival == Arrival::Deliver && !ordered.has_gap();
     match (arrival, back) {

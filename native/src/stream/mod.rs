@@ -137,6 +137,11 @@ pub struct StreamStats {
 }
 
 impl Stream {
+    /// Bytes of packets that wait for those before them.
+    pub fn held_bytes(&self) -> usize {
+        self.ordered.as_ref().map_or(0, Ordered::held_bytes)
+    }
+
     /// Whether packets are kept until they are acknowledged, where both ends can do that.
     pub fn is_acknowledged(&self) -> bool {
         self.config.reliability != Reliability::Once

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 /// Bytes of early packets that one stream may hold.
 const MAX_HELD_BYTES: usize = 4 << 20;
+/// Bytes of early packets that all streams of a session may hold: more than a sender of ours ever has under way.
+pub const MAX_SESSION_HELD_BYTES: usize = 32 << 20;
 
 /// What became of an arrived packet.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +40,11 @@ impl<T> Ordered<T> {
         }
     }
 
+    /// Bytes of the packets that wait.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// Next sequence to deliver.
     pub fn next(&self) -> u64 {
         self.next
@@ -61,8 +68,8 @@ impl<T> Ordered<T> {
         out
     }
 
-    /// Sorts an arrival in. The packet comes back when it is not held.
-    pub fn arrive(&mut self, sequence: u64, size: usize, packet: T) -> (Arrival, Option<T>) {
+    /// Sorts an arrival in. The packet comes back when it is not held. `room`: bytes that may be held besides what is.
+    pub fn arrive(&mut self, sequence: u64, size: usize, room: usize, packet: T) -> (Arrival, Option<T>) {
         if sequence < self.next || self.held.contains_key(&sequence) {
             return (Arrival::Duplicate, Some(packet));
         }
@@ -70,7 +77,8 @@ impl<T> Ordered<T> {
             self.next += 1;
             return (Arrival::Deliver, Some(packet));
         }
-        if sequence - self.next > ACK_REACH || self.held_bytes + size > MAX_HELD_BYTES {
+        let room = room.min(MAX_HELD_BYTES.saturating_sub(self.held_bytes));
+        if sequence - self.next > ACK_REACH || size > room {
             return (Arrival::Refused, Some(packet));
         }
         self.held_bytes += size;
@@ -131,7 +139,7 @@ mod tests {
             let mut ordered = Ordered::new(0);
             let mut out = Vec::new();
             for sequence in shuffled.into_iter().chain(again) {
-                if let (Arrival::Deliver, Some(packet)) = ordered.arrive(sequence, 10, sequence) {
+                if let (Arrival::Deliver, Some(packet)) = ordered.arrive(sequence, 10, 1000, sequence) {
                     out.push(packet);
                     while let Some((sequence, packet)) = ordered.release() {
                         prop_assert_eq!(sequence, packet);
@@ -148,7 +156,7 @@ mod tests {
             let (mut ordered, mut out) = (Ordered::new(0), Vec::new());
             for (sequence, waits) in steps {
                 let (arrival, packet) = if waits {
-                    ordered.arrive(sequence, 10, sequence)
+                    ordered.arrive(sequence, 10, 1000, sequence)
                 } else {
                     ordered.arrive_in_any_order(sequence, sequence)
                 };
@@ -171,19 +179,22 @@ mod tests {
     #[test]
     fn what_the_sender_gave_up_is_skipped() {
         let mut ordered = Ordered::new(5);
-        assert_eq!(ordered.arrive(7, 1, 'b').0, Arrival::Held);
-        assert_eq!(ordered.arrive(9, 1, 'c').0, Arrival::Held);
+        assert_eq!(ordered.arrive(7, 1, 1, 'b').0, Arrival::Held);
+        assert_eq!(ordered.arrive(9, 1, 1, 'c').0, Arrival::Held);
         assert_eq!(ordered.skip_to(8), [(7, 'b')]);
         assert_eq!(ordered.next(), 8);
-        assert_eq!(ordered.arrive(8, 1, 'd').0, Arrival::Deliver);
+        assert_eq!(ordered.arrive(8, 1, 0, 'd').0, Arrival::Deliver);
         assert_eq!(ordered.release(), Some((9, 'c')));
     }
 
     #[test]
     fn too_far_ahead_is_refused() {
         let mut ordered = Ordered::new(0);
-        assert_eq!(ordered.arrive(ACK_REACH + 1, 1, ()).0, Arrival::Refused);
-        assert_eq!(ordered.arrive(ACK_REACH, 1, ()).0, Arrival::Held);
-        assert_eq!(ordered.arrive(1, MAX_HELD_BYTES, ()).0, Arrival::Refused);
+        let much = usize::MAX;
+        assert_eq!(ordered.arrive(ACK_REACH + 1, 1, much, ()).0, Arrival::Refused);
+        assert_eq!(ordered.arrive(ACK_REACH, 1, much, ()).0, Arrival::Held);
+        assert_eq!(ordered.arrive(1, MAX_HELD_BYTES, much, ()).0, Arrival::Refused);
+        assert_eq!(ordered.arrive(1, 10, 9, ()).0, Arrival::Refused);
+        assert_eq!(ordered.arrive(1, 10, 10, ()).0, Arrival::Held);
     }
 }

@@ -1,7 +1,7 @@
 //! All streams of a session: opening, closing, and forgetting the idle ones.
 
 use super::credit::Credit;
-use super::ordered::Ordered;
+use super::ordered::{Ordered, MAX_SESSION_HELD_BYTES};
 use super::sender::Sender;
 use super::{Owed, Stream, StreamConfig};
 use crate::session::replay::ReplayWindow;
@@ -33,6 +33,8 @@ pub struct Streams {
     floor: u64,
     /// Streams that may appear by receipt before the next sweep.
     slack: usize,
+    /// Bytes of packets that came before their turn, of all streams.
+    held: usize,
 }
 
 /// See `slack`.
@@ -47,6 +49,16 @@ impl Streams {
     /// A stream, whether open or implicit.
     pub fn get_mut(&mut self, id: u64) -> Option<&mut Stream> {
         self.map.get_mut(&id)
+    }
+
+    /// Bytes of packets before their turn that may still be held.
+    pub fn room_to_hold(&self) -> usize {
+        MAX_SESSION_HELD_BYTES.saturating_sub(self.held)
+    }
+
+    /// A stream holds `after` bytes of packets before their turn, and held `before`.
+    pub fn held_changed(&mut self, before: usize, after: usize) {
+        self.held = self.held.saturating_sub(before) + after;
     }
 
     /// All streams.
@@ -187,6 +199,7 @@ impl Streams {
         let Some(stream) = self.map.remove(&id) else {
             return;
         };
+        self.held_changed(stream.held_bytes(), 0);
         let positions = Remembered {
             next_sequence: stream.sender.next_sequence(),
             total: stream.credit.total(),
@@ -254,6 +267,24 @@ mod tests {
     }
 
     #[test]
+    fn what_streams_hold_is_counted_for_the_session() {
+        let mut streams = Streams::default();
+        let all = streams.room_to_hold();
+        for id in 0..MAX_STREAMS as u64 {
+            let room = streams.room_to_hold();
+            let stream = streams.implicit(id, id, CONFIG);
+            let ordered = stream.ordered.insert(Ordered::new(0));
+            ordered.arrive(1, 9000, room, Default::default());
+            let holds = stream.held_bytes();
+            streams.held_changed(0, holds);
+        }
+        assert_eq!(streams.room_to_hold(), all % 9000);
+        streams.open(u64::MAX, u64::MAX - 1, CONFIG, 1);
+        let held: usize = streams.iter().map(Stream::held_bytes).sum();
+        assert_eq!(streams.room_to_hold(), all - held);
+    }
+
+    #[test]
     fn what_is_under_way_is_kept_and_what_waits_for_a_gap_goes_last() {
         let mut streams = Streams::default();
         for id in 0..MAX_STREAMS as u64 {
@@ -264,7 +295,7 @@ mod tests {
                     stream
                         .ordered
                         .insert(Ordered::new(0))
-                        .arrive(1, 0, Default::default()),
+                        .arrive(1, 0, 0, Default::default()),
                 ),
                 _ => {}
             }
