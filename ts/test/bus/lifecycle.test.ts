@@ -86,7 +86,7 @@ describe.runIf(hasAddon && linux)('threads and memory', () => {
       await until(() => drains() === 0);
       console.log(drains());`;
     expect(run(program)).toEqual({ output: '0\n', status: 0 });
-  });
+  }, 130_000);
 });
 
 describe.runIf(hasAddon)('a process', () => {
@@ -114,7 +114,7 @@ describe.runIf(hasAddon)('a process', () => {
         if (i === 100_000) process.exit(7);
       }`;
     for (let round = 0; round < (soak ? 50 : 3); round++) expect(run(program)).toEqual({ output: '', status: 7 });
-  });
+  }, 300_000);
 
   it('ends when the owner shuts down while a worker waits for events, and the waiting loop ends', () => {
     const source = `
