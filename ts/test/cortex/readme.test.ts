@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CortexError, NetDb, Redex, RedexError, type Task, TaskStatus, TasksAdapter } from 'meshring';
-import { Redex as CoreRedex, Tasks } from 'meshring/core';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Redex as CoreRedex, Tasks } from '../../src/core.js';
+import { CortexError, NetDb, Redex, RedexError, type Task, TaskStatus, TasksAdapter } from '../../src/index.js';
 
 let directory = '';
 beforeEach(() => {
