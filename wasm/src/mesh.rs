@@ -147,11 +147,12 @@ impl RawMesh {
         frames: &[u8],
         length: u32,
         count: u32,
+        partial: bool,
     ) -> Result<i32, JsError> {
         let frames = frames
             .get(..length as usize)
             .ok_or_else(|| failed("length beyond the frames"))?;
-        Ok(self.0.send_soon(now as u64, handle, frames, count))
+        Ok(self.0.send_soon(now as u64, handle, frames, count, partial))
     }
 
     /// See the door.

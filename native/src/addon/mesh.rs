@@ -280,14 +280,22 @@ impl RawMesh {
 
     /// See the door.
     #[napi(catch_unwind)]
-    pub fn send_soon(&self, now: f64, handle: u32, frames: &[u8], length: u32, count: u32) -> Result<i32> {
+    pub fn send_soon(
+        &self,
+        now: f64,
+        handle: u32,
+        frames: &[u8],
+        length: u32,
+        count: u32,
+        partial: bool,
+    ) -> Result<i32> {
         let frames = frames
             .get(..length as usize)
             .ok_or_else(|| failed("length beyond the frames"))?;
         match &self.inner {
             Inner::Udp(node) => {
                 let (sent, left) = node.call_soon(frames.len(), |port, now| {
-                    let sent = port.send_soon(now, handle, frames, count);
+                    let sent = port.send_soon(now, handle, frames, count, partial);
                     (sent, sent >= WAITS)
                 });
                 Ok(match left {
@@ -300,7 +308,7 @@ impl RawMesh {
                     _ => sent,
                 })
             }
-            Inner::Driven(port) => Ok(lock(port).send_soon(now as u64, handle, frames, count)),
+            Inner::Driven(port) => Ok(lock(port).send_soon(now as u64, handle, frames, count, partial)),
         }
     }
 

@@ -235,16 +235,16 @@ impl Port {
         outcome(sent.map(|sent| sent.events))
     }
 
-    /// As [`send`](Self::send), all or nothing and without header fields. The count has [`WAITS`] added when the events are
-    /// kept until the peer acknowledges them: then nothing is lost when they leave later.
-    pub fn send_soon(&mut self, now: u64, handle: u32, frames: &[u8], count: u32) -> i32 {
+    /// As [`send`](Self::send), without header fields. The count has [`WAITS`] added when the events are kept until the
+    /// peer acknowledges them: then nothing is lost when they leave later.
+    pub fn send_soon(&mut self, now: u64, handle: u32, frames: &[u8], count: u32, partial: bool) -> i32 {
         let Some(handle) = self.handles.get(&handle) else {
             return refused::NOT_CONNECTED;
         };
         let publish = Publish::default();
         let sent = self
             .engine
-            .send(now, *handle, frames, count as usize, false, publish);
+            .send(now, *handle, frames, count as usize, partial, publish);
         let waits = sent.is_ok_and(|sent| sent.retained);
         outcome(sent.map(|sent| sent.events)) + if waits { WAITS } else { 0 }
     }

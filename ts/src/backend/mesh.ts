@@ -71,10 +71,10 @@ export interface RawMesh {
     originHash: number,
   ): number;
   /**
-   * As `send`, all or nothing and without header fields. The count has {@link WAITS} added when the events may leave later,
+   * As `send`, without header fields. The count has {@link WAITS} added when the events may leave later,
    * with the next `flush` or `takeTransmits`: they are kept until the peer acknowledges them, so nothing is lost by it.
    */
-  sendSoon(now: number, handle: number, frames: Uint8Array, length: number, count: number): number;
+  sendSoon(now: number, handle: number, frames: Uint8Array, length: number, count: number, partial: boolean): number;
   /** Sends what waits (addon). */
   flush?(): void;
   /** Sends events of a batch from index `from` on, in as many packets as there is room for; as `send`. Event n ends at `ends[n]`. */

@@ -35,9 +35,7 @@ function send(
   if (handle === null) throw new MeshringError('not-connected', NOT_CONNECTED);
   const { bytes, length } = frame(events, from);
   const count = events.length - from;
-  const sent = partial
-    ? raw.send(driver.now(), handle, bytes, length, count, partial, 0, 0)
-    : raw.sendSoon(driver.now(), handle, bytes, length, count);
+  const sent = raw.sendSoon(driver.now(), handle, bytes, length, count, partial);
   if (sent >= WAITS) {
     driver.flushSoon();
     return sent - WAITS;

@@ -59,7 +59,7 @@ describe('the mesh engine', () => {
     const stream = pair.a.openStream(pair.now, 0x2222n, 5n, RELIABILITY.full, window, 1);
     const send = (event: Uint8Array) => {
       const { bytes: frames, length } = frame([event]);
-      return pair.a.sendSoon(pair.now, stream, frames, length, 1);
+      return pair.a.sendSoon(pair.now, stream, frames, length, 1, false);
     };
     const credit = () => Number(pair.a.streamStats(0x2222n, 5n)?.[4]);
     const sent: string[] = [];
@@ -102,7 +102,7 @@ describe('the mesh engine', () => {
       const stream = pair.a.openStream(pair.now, 0x2222n, 5n, reliability, 65_536, 1);
       for (let n = 0; n < 3; n++) {
         const { bytes: frames, length } = frame([bytes(`event ${n}`)]);
-        expect(pair.a.sendSoon(pair.now, stream, frames, length, 1)).toBe(1);
+        expect(pair.a.sendSoon(pair.now, stream, frames, length, 1, false)).toBe(1);
       }
       pair.settle();
       const packets = readPackets(pair.b.takeDeliveries(100));
