@@ -1272,16 +1272,18 @@ class RawMesh {
    * @param {Uint8Array | number[]} frames
    * @param {number} length
    * @param {number} count
+   * @param {boolean} partial
    * @returns {number}
    */
-  sendSoon(now, handle, frames, length, count) {
+  sendSoon(now, handle, frames, length, count, partial) {
     const val2 = +now;
     const val3 = +handle;
     const val4 = +length;
     const val5 = +count;
+    const val6 = +partial;
     const ptr0 = passArray8ToWasm0(frames, wasm.__wbindgen_malloc);
     const len0 = WASM_VECTOR_LEN;
-    const ret = wasm.rawmesh_sendSoon(this.__wbg_ptr, val2, val3, ptr0, len0, val4, val5);
+    const ret = wasm.rawmesh_sendSoon(this.__wbg_ptr, val2, val3, ptr0, len0, val4, val5, val6);
     if (ret[2]) {
       throw takeFromExternrefTable0(ret[1]);
     }

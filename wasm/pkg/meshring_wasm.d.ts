@@ -421,7 +421,7 @@ export class RawMesh {
     /**
      * See the door.
      */
-    sendSoon(now: number, handle: number, frames: Uint8Array | number[], length: number, count: number): number;
+    sendSoon(now: number, handle: number, frames: Uint8Array | number[], length: number, count: number, partial: boolean): number;
     /**
      * See the door.
      */
@@ -685,7 +685,7 @@ export interface InitOutput {
     readonly rawmesh_send: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number) => [number, number, number];
     readonly rawmesh_sendBatch: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => number;
     readonly rawmesh_sendKeepAlive: (a: number, b: number, c: number, d: number) => [number, number];
-    readonly rawmesh_sendSoon: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => [number, number, number];
+    readonly rawmesh_sendSoon: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => [number, number, number];
     readonly rawmesh_sendTo: (a: number, b: number, c: bigint, d: number, e: number, f: number, g: number, h: number) => [number, number, number];
     readonly rawmesh_setGateway: (a: number, b: number, c: number) => void;
     readonly rawmesh_setWallClock: (a: number, b: number) => void;
