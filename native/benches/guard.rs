@@ -1,34 +1,13 @@
 //! `cargo bench -p meshring --bench guard`: what the guards cost per packet, in nanoseconds, and their allocations.
 #![allow(clippy::unwrap_used)]
 
+mod counting;
+
+use counting::allocations;
 use meshring::guard::{AuthGuard, Inbound};
 use meshring::hash::xxh3_64;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-
-/// Counts allocations, to show that a look makes none.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const LOOKS: usize = 1 << 21;
 /// Looks that are timed together: few enough that the system seldom takes the processor away meanwhile.
@@ -39,13 +18,13 @@ fn measure(name: &str, keys: &[(u64, u64)], mut look: impl FnMut((u64, u64)) -> 
     let mut times = Vec::with_capacity(keys.len() / TOGETHER);
     let mut made = 0;
     for part in keys.chunks_exact(TOGETHER) {
-        let (begun, before) = (Instant::now(), ALLOCATIONS.load(Ordering::Relaxed));
+        let (begun, before) = (Instant::now(), allocations());
         let mut hits = 0;
         for key in part {
             hits += usize::from(look(black_box(*key)));
         }
         times.push(begun.elapsed().as_nanos() as f64 / part.len() as f64);
-        made += ALLOCATIONS.load(Ordering::Relaxed) - before;
+        made += allocations() - before;
         assert_eq!(hits, if hit { part.len() } else { 0 });
     }
     times.sort_by(f64::total_cmp);

@@ -1,37 +1,16 @@
 //! `cargo bench -p meshring --bench wire`: header, cipher, session and relay, in nanoseconds per packet.
 #![allow(clippy::unwrap_used)]
 
+mod counting;
+
+use counting::allocations;
 use meshring::crypto::{Aead, Cipher, Key};
 use meshring::engine::{Config, Engine, Link};
 use meshring::noise::SessionSecrets;
 use meshring::packet::{Header, RouteHeader, HEADER_LEN};
 use meshring::session::Session;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-
-/// Counts allocations, to show that a relay makes none.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Best of five rounds, which is what the machine can do when it is left alone.
 fn measure(name: &str, times: u32, mut work: impl FnMut()) -> f64 {
@@ -125,9 +104,9 @@ fn main() {
     for _ in 0..100 {
         step();
     }
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = allocations();
     measure("relay a packet of 1100 B", 10_000, step);
-    let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let made = allocations() - before;
     println!(
         "{:<44} {:>9.4}",
         "  allocations per relayed packet",

@@ -128,17 +128,7 @@ impl Engine {
         }
         let mut frames = self.out.buffer();
         frames.extend_from_slice(&payload[..used]);
-        let delivery = Delivery {
-            peer: id,
-            stream_id: header.stream_id,
-            sequence: header.sequence,
-            subprotocol: header.subprotocol_id,
-            channel: 0,
-            channel_hash: header.channel_hash,
-            origin_hash: header.origin_hash,
-            count,
-            frames,
-        };
+        let delivery = Delivery::new(id, header, count, frames);
         if count > 0 {
             self.out.deliver(delivery);
         } else {

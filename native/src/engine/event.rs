@@ -1,7 +1,7 @@
 //! What the engine tells its driver.
 
 use super::Link;
-use crate::packet::is_publish;
+use crate::packet::{is_publish, Header};
 use std::net::SocketAddr;
 
 /// Events of one packet, in order.
@@ -28,6 +28,21 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// The frames of a packet with this header, not yet told to belong to a channel.
+    pub(super) fn new(peer: u64, header: &Header, count: u16, frames: Vec<u8>) -> Self {
+        Self {
+            peer,
+            stream_id: header.stream_id,
+            sequence: header.sequence,
+            subprotocol: header.subprotocol_id,
+            channel: 0,
+            channel_hash: header.channel_hash,
+            origin_hash: header.origin_hash,
+            count,
+            frames,
+        }
+    }
+
     /// Whether the header's channel hash is to be believed: 0.19.0 leaves stale ones in other packets (20 §10).
     pub fn is_publish(&self) -> bool {
         is_publish(self.subprotocol, self.stream_id, self.channel_hash)
