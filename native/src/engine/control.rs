@@ -253,7 +253,7 @@ impl Engine {
             return;
         };
         if peer.session.has(Features::MIGRATION) {
-            if peer.path.challenge(now, link, token) {
+            if let Some(token) = peer.path.challenge(now, link, token) {
                 self.send_control(id, Some(link), &Control::PathChallenge(token), 0);
             }
         } else if !peer.relayed {

@@ -13,6 +13,8 @@ const TRIES: u32 = 3;
 const ROUND: u64 = 600_000_000;
 /// A challenge is valid for so long. Microseconds.
 const CHALLENGE_TTL: u64 = 3_000_000;
+/// A challenge is said again after so long, while packets come from its address. Microseconds.
+const CHALLENGE_AGAIN: u64 = 250_000;
 
 /// Probing state of one path.
 #[derive(Debug)]
@@ -21,7 +23,17 @@ pub(super) struct PathProbe {
     size: usize,
     tries: u32,
     next_at: Option<u64>,
-    challenge: Option<(Link, u64, u64)>,
+    challenge: Option<Challenge>,
+}
+
+/// An address that is being verified.
+#[derive(Clone, Copy, Debug)]
+struct Challenge {
+    link: Link,
+    token: u64,
+    until: u64,
+    /// When it may be said again.
+    again_at: u64,
 }
 
 impl PathProbe {
@@ -95,28 +107,36 @@ impl PathProbe {
         }
     }
 
-    /// Begins to verify a new address; false while another one is being verified.
-    pub fn challenge(&mut self, now: u64, link: Link, token: u64) -> bool {
-        if self.challenge.is_some_and(|(_, _, until)| until > now) {
-            return false;
+    /// A packet came from a new address: the token to challenge it with, `fresh` or that of the challenge under way there,
+    /// which may have been lost. None while another address is verified, and right after a challenge.
+    pub fn challenge(&mut self, now: u64, link: Link, fresh: u64) -> Option<u64> {
+        match &self.challenge {
+            Some(at) if at.link == link && at.until > now && at.again_at > now => None,
+            _ => self.challenge_for(now, link, fresh),
         }
-        self.challenge = Some((link, token, now + CHALLENGE_TTL));
-        true
     }
 
     /// The token for a challenge at an address: of the one under way there, or `fresh`; none while another address is verified.
     pub fn challenge_for(&mut self, now: u64, link: Link, fresh: u64) -> Option<u64> {
-        match self.challenge {
-            Some((at, token, until)) if at == link && until > now => Some(token),
-            _ => self.challenge(now, link, fresh).then_some(fresh),
-        }
+        let (token, until) = match &self.challenge {
+            Some(at) if at.until > now && at.link != link => return None,
+            Some(at) if at.until > now => (at.token, at.until),
+            _ => (fresh, now + CHALLENGE_TTL),
+        };
+        self.challenge = Some(Challenge {
+            link,
+            token,
+            until,
+            again_at: now + CHALLENGE_AGAIN,
+        });
+        Some(token)
     }
 
     /// Whether this answers the challenge from the address it was sent to.
     pub fn answered(&mut self, now: u64, link: Link, token: u64) -> bool {
         let right = self
             .challenge
-            .is_some_and(|c| c.0 == link && c.1 == token && c.2 > now);
+            .is_some_and(|c| c.link == link && c.token == token && c.until > now);
         if right {
             self.challenge = None;
         }
@@ -155,8 +175,11 @@ mod tests {
     #[test]
     fn only_the_asked_address_answers_a_challenge() {
         let mut probe = PathProbe::new(0, FAR, false, true);
-        assert!(probe.challenge(0, Link::Channel(1), 7));
-        assert!(!probe.challenge(1, Link::Channel(2), 8));
+        assert_eq!(probe.challenge(0, Link::Channel(1), 7), Some(7));
+        assert_eq!(probe.challenge(1, Link::Channel(2), 8), None);
+        // It is said again when it may have been lost, but not to every packet.
+        assert_eq!(probe.challenge(1, Link::Channel(1), 8), None);
+        assert_eq!(probe.challenge(CHALLENGE_AGAIN, Link::Channel(1), 8), Some(7));
         assert_eq!(probe.challenge_for(1, Link::Channel(1), 9), Some(7));
         assert_eq!(probe.challenge_for(1, Link::Channel(2), 9), None);
         assert!(!probe.answered(1, Link::Channel(2), 7));
