@@ -121,7 +121,8 @@ fn sessions_of_one_end_with_several_are_told_apart() {
             collect(&mut sim, std::slice::from_mut(one));
             assert_eq!(one.sent - one.received, missing);
             assert!(
-                one.received > 40 && 2 * one.received > one.sent,
+                // Credit of a lost packet comes back after two seconds only, so a stream may have had few turns.
+                one.received > 20 && 2 * one.received > one.sent,
                 "{} of {}",
                 one.received,
                 one.sent

@@ -28,7 +28,9 @@ const filter = fc.record({
   createdAfterNs: optional(time),
   updatedBeforeNs: optional(time),
 });
-const runs = { numRuns: typeof process !== 'undefined' && process.env?.MESHRING_SOAK ? 3000 : 200 };
+const soak = typeof process !== 'undefined' && process.env?.MESHRING_SOAK !== undefined;
+const LIMIT_MS = soak ? 600_000 : 30_000;
+const runs = { numRuns: soak ? 3000 : 200 };
 
 /** Lets microtasks run until nothing is outstanding. */
 async function settle(): Promise<void> {
@@ -78,70 +80,78 @@ async function follow<Row>(
   expect((await watch.next()).done).toBe(true);
 }
 
-it('watches of tasks give every state that a reader can see', async () => {
-  const taskFilter = fc.record({
-    base: filter,
-    status: optional(fc.constantFrom('Pending', 'Completed')),
-    titleContains: optional(fc.constantFrom('D', 'x')),
-    snapshot: fc.boolean(),
-  });
-  const property = fc.asyncProperty(taskFilter, fc.array(step, { maxLength: 12 }), async (given, steps) => {
-    const tasks = await TasksAdapter.open(new Redex(), 1n);
-    for (let i = 0n; i < 10n; i++) tasks.create(i, 'x', i);
-    const { base, snapshot, ...rest } = given;
-    const filter = { ...base, ...rest } as TaskFilter;
-    const changes = steps.map(({ ops, reads }) => ({
-      reads,
-      change: () => {
-        for (const { op, id, time, text } of ops) {
-          if (op < 2) tasks.create(id, text, time);
-          else if (op === 2) tasks.rename(id, text, time);
-          else if (op < 5) tasks.complete(id, time);
-          else tasks.delete(id);
-        }
-      },
-    }));
-    const list = () => tasks.listTasks(filter);
-    if (snapshot) {
-      const both = await tasks.snapshotAndWatch(filter);
-      await follow<Task>(tasks, both.updates, list, both.snapshot, changes);
-    } else await follow<Task>(tasks, await tasks.watch(filter), list, undefined, changes);
-  });
-  await fc.assert(property, runs);
-});
+it(
+  'watches of tasks give every state that a reader can see',
+  async () => {
+    const taskFilter = fc.record({
+      base: filter,
+      status: optional(fc.constantFrom('Pending', 'Completed')),
+      titleContains: optional(fc.constantFrom('D', 'x')),
+      snapshot: fc.boolean(),
+    });
+    const property = fc.asyncProperty(taskFilter, fc.array(step, { maxLength: 12 }), async (given, steps) => {
+      const tasks = await TasksAdapter.open(new Redex(), 1n);
+      for (let i = 0n; i < 10n; i++) tasks.create(i, 'x', i);
+      const { base, snapshot, ...rest } = given;
+      const filter = { ...base, ...rest } as TaskFilter;
+      const changes = steps.map(({ ops, reads }) => ({
+        reads,
+        change: () => {
+          for (const { op, id, time, text } of ops) {
+            if (op < 2) tasks.create(id, text, time);
+            else if (op === 2) tasks.rename(id, text, time);
+            else if (op < 5) tasks.complete(id, time);
+            else tasks.delete(id);
+          }
+        },
+      }));
+      const list = () => tasks.listTasks(filter);
+      if (snapshot) {
+        const both = await tasks.snapshotAndWatch(filter);
+        await follow<Task>(tasks, both.updates, list, both.snapshot, changes);
+      } else await follow<Task>(tasks, await tasks.watch(filter), list, undefined, changes);
+    });
+    await fc.assert(property, runs);
+  },
+  LIMIT_MS,
+);
 
-it('watches of memories give every state that a reader can see', async () => {
-  const memoryFilter = fc.record({
-    base: filter,
-    pinned: optional(fc.boolean()),
-    tag: optional(fc.constantFrom('Docs', 'ship')),
-  });
-  const property = fc.asyncProperty(memoryFilter, fc.array(step, { maxLength: 12 }), async (given, steps) => {
-    const memories = await MemoriesAdapter.open(new Redex(), 1n);
-    const { base, ...rest } = given;
-    const filter = { ...base, ...rest } as MemoryFilter;
-    const changes = steps.map(({ ops, reads }) => ({
-      reads,
-      change: () => {
-        for (const { op, id, time, text } of ops) {
-          if (op < 2) memories.store(id, text, [text], text, time);
-          else if (op === 2) memories.retag(id, [text, 'x'], time);
-          else if (op === 3) memories.pin(id, time);
-          else if (op === 4) memories.unpin(id, time);
-          else memories.delete(id);
-        }
-      },
-    }));
-    await follow<Memory>(
-      memories,
-      await memories.watch(filter),
-      () => memories.listMemories(filter),
-      undefined,
-      changes,
-    );
-  });
-  await fc.assert(property, runs);
-});
+it(
+  'watches of memories give every state that a reader can see',
+  async () => {
+    const memoryFilter = fc.record({
+      base: filter,
+      pinned: optional(fc.boolean()),
+      tag: optional(fc.constantFrom('Docs', 'ship')),
+    });
+    const property = fc.asyncProperty(memoryFilter, fc.array(step, { maxLength: 12 }), async (given, steps) => {
+      const memories = await MemoriesAdapter.open(new Redex(), 1n);
+      const { base, ...rest } = given;
+      const filter = { ...base, ...rest } as MemoryFilter;
+      const changes = steps.map(({ ops, reads }) => ({
+        reads,
+        change: () => {
+          for (const { op, id, time, text } of ops) {
+            if (op < 2) memories.store(id, text, [text], text, time);
+            else if (op === 2) memories.retag(id, [text, 'x'], time);
+            else if (op === 3) memories.pin(id, time);
+            else if (op === 4) memories.unpin(id, time);
+            else memories.delete(id);
+          }
+        },
+      }));
+      await follow<Memory>(
+        memories,
+        await memories.watch(filter),
+        () => memories.listMemories(filter),
+        undefined,
+        changes,
+      );
+    });
+    await fc.assert(property, runs);
+  },
+  LIMIT_MS,
+);
 
 it('a watch that reads slowly through many changes gets the newest result', async () => {
   const tasks = await TasksAdapter.open(new Redex(), 1n);
